@@ -1,0 +1,30 @@
+"""HARE Lab: see, measure and test the human priors in the data of a small language model.
+
+Modules are loaded when first used, so `import hare_lab` costs next to nothing:
+
+    import hare_lab as hare
+    run = hare.run.open_run("demo", profile="small")
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+MODULES = (
+    "priors", "run", "figures", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "texts", "widgets", "report", "cli",
+)  # fmt: skip
+
+__all__ = ["MODULES", "__version__"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in MODULES:
+        return importlib.import_module(f"hare_lab.{name}")
+    raise AttributeError(f"module 'hare_lab' has no attribute {name!r}; its modules are {', '.join(MODULES)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *MODULES])

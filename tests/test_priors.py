@@ -1,0 +1,60 @@
+"""The priors file: what is written is what is read, and every mistake is named with its line."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hare_lab import priors
+from hare_lab.errors import InputError
+
+NAMES = st.text(st.characters(categories=("Ll", "Lu", "Nd")), min_size=1, max_size=12)
+
+
+@given(
+    weights=st.dictionaries(NAMES, st.floats(0.01, 1e6), max_size=5),
+    tokens=st.integers(1, 10**12),
+    near=st.floats(0, 1),
+    languages=st.lists(st.sampled_from(["en", "de", "no", "fr"]), unique=True),
+)
+def test_what_is_saved_is_what_is_loaded(tmp_path_factory, weights, tokens, near, languages):
+    statement = priors.Priors(topics=weights, tokens=tokens, languages=tuple(languages), duplication=priors.Duplication(near=near))
+    path = tmp_path_factory.mktemp("priors") / "p.yaml"
+    assert priors.load(statement.save(path)).to_dict() == statement.to_dict()
+
+
+def test_the_bundled_statement_is_valid_and_finds_its_taxonomy():
+    statement = priors.default()
+    assert statement.find(statement.taxonomy).exists()
+    assert statement.languages == ("en",)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("name: x\ntokenz: 5\n", 2, "tokenz"),
+        ("name: x\ntokens: many\n", 2, "whole number"),
+        ("tokens: -3\n", 1, "above 0"),
+        ("tokens: true\n", 1, "whole number"),
+        ("name: x\ntopics:\n  bread: 1\n  war: -2\n", 4, "topics.war"),
+        ("topics:\n  bread: .nan\n", 2, "topics.bread"),
+        ("topics: [bread]\n", 1, "names with numbers"),
+        ("\nquality:\n  floor: 7\n", 3, "between 0 and 1"),
+        ("cleaning:\n  links: burn\n", 2, "mask, keep"),
+        ("languages: en\n", 1, "list"),
+        ("name: a\nname: b\n", 2, "twice"),
+        ("mixture:\n  D1: 1\n  D4: 1\n", 3, "D4"),
+        ("name: [a\n", 2, "YAML"),
+    ],
+)
+def test_a_mistake_is_named_in_one_sentence_with_its_line(tmp_path, text, line, word):
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        priors.load(path)
+    message = str(caught.value)
+    assert f"line {line}:" in message and word in message and "\n" not in message
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(InputError, match=r"nowhere\.yaml"):
+        priors.load("nowhere.yaml")

@@ -1,0 +1,149 @@
+"""The run folder: work is done once, a kill leaves nothing half-made, and the manifest says where each thing came from."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import Dataset
+
+from hare_lab import run as runs
+from hare_lab.errors import InputError, MissingArtifactError
+from hare_lab.run import open_run, provenance, read_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return open_run("t", profile="small", root=tmp_path)
+
+
+def counting(value):
+    calls = []
+
+    def build():
+        calls.append(1)
+        return value
+
+    build.calls = calls
+    return build
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Dataset.from_dict({"id": ["a", "b"], "text": ["x", "ÿ\u0000"]}),
+        np.arange(12, dtype=np.float32).reshape(3, 4),
+        pd.DataFrame({"cluster": [1, 2], "name": ["a", "b"]}),
+        {"n": 3, "names": ["ü"]},
+    ],
+    ids=["dataset", "array", "table", "json"],
+)
+def test_an_artifact_comes_back_as_it_went_in(run, value):
+    back = run.make("thing", lambda: value)
+    if isinstance(value, np.ndarray):
+        np.testing.assert_array_equal(back, value)
+    elif isinstance(value, pd.DataFrame):
+        pd.testing.assert_frame_equal(back, value)
+    else:
+        assert list(back) == list(value)
+
+
+def test_a_step_runs_again_only_when_what_it_depends_on_changes(run):
+    build = counting({"n": 1})
+    for params in ({"k": 1}, {"k": 1}, {"k": 2}, {"k": 2}):
+        run.make("thing", build, params=params)
+    assert len(build.calls) == 2
+
+
+def test_a_changed_input_changes_everything_after_it(run):
+    run.make("a", lambda: {"v": 1}, params={"x": 1})
+    after = counting({"w": 1})
+    run.make("b", after, inputs=["a"])
+    run.make("a", lambda: {"v": 2}, params={"x": 2})
+    run.make("b", after, inputs=["a"])
+    run.make("a", lambda: {"v": 2}, params={"x": 3})  # other parameters, the same content: nothing after it changes
+    run.make("b", after, inputs=["a"])
+    assert len(after.calls) == 2
+
+
+def test_the_key_covers_the_source_of_the_modules_that_a_step_runs_and_their_libraries():
+    sources, libraries = provenance(("priors",))
+    assert set(sources) == {"priors"} and "PyYAML" in libraries
+
+
+def test_a_replaced_artifact_leaves_no_file_behind(run):
+    for k in range(3):
+        run.make("thing", lambda k=k: np.full(k + 1, k), params={"k": k})
+    assert len(list((run.folder / "artifacts").iterdir())) == 1
+    assert len(list((run.folder / "entries").iterdir())) == 1
+
+
+def test_the_manifest_tells_what_each_artifact_was_made_from(run):
+    run.make("a", lambda: {"v": 1})
+    run.make("b", lambda: {"w": 1}, inputs=["a"], params={"k": 5})
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    assert manifest["artifacts"]["b"]["inputs"]["a"] == manifest["artifacts"]["a"]["content"]
+    assert manifest["artifacts"]["b"]["params"] == {"k": 5}
+
+
+def test_a_missing_artifact_names_the_notebook_that_makes_it(run):
+    with pytest.raises(MissingArtifactError, match="notebook 01"):
+        run.load("pages")
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_what_was_there(run, monkeypatch):
+    run.make("thing", lambda: {"v": 1}, params={"k": 1})
+
+    def full(value, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(runs._WRITERS, "json", full)
+    with pytest.raises(InputError, match="No space left"):
+        run.make("thing", lambda: {"v": 2}, params={"k": 2})
+    assert run.load("thing") == {"v": 1}
+    assert len(list((run.folder / "artifacts").iterdir())) == 1
+
+
+KILLED = """
+import sys, numpy as np
+from hare_lab.run import open_run
+run = open_run("k", profile="small", root=sys.argv[1])
+print("ready", flush=True)
+for k in range(10_000):
+    run.make(("x", "y"), lambda: (np.full(50_000, k), np.full(50_000, k)), params={"k": k})
+"""
+
+
+def test_kill_9_at_any_moment_leaves_only_whole_artifacts(tmp_path):
+    for wait in (0.05, 0.13, 0.21):
+        child = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        time.sleep(wait)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        run = open_run("k", profile="small", root=tmp_path)
+        for name in ("x", "y"):
+            if run.has(name):
+                value = run.load(name)
+                assert value.shape == (50_000,) and (value == value[0]).all()
+                assert run.entry(name).content == runs._content_hash(run.folder / run.entry(name).file)
+        assert run.make("z", lambda: {"ok": 1}) == {"ok": 1}
+
+
+def test_a_run_is_reopened_with_its_own_settings(tmp_path):
+    first = open_run("again", profile="small", seed=7, corpus="x.jsonl", root=tmp_path)
+    second = read_run(first.folder)
+    assert (second.profile, second.seed, second.corpus) == (first.profile, 7, "x.jsonl")
+
+
+@pytest.mark.parametrize(("name", "profile", "word"), [("../up", "small", "letters"), ("ok", "huge", "small, laptop, gpu")])
+def test_a_bad_name_or_profile_is_one_sentence(tmp_path, name, profile, word):
+    with pytest.raises(InputError, match=word):
+        open_run(name, profile=profile, root=tmp_path)
