@@ -32,7 +32,7 @@ class Cleaning:
     min_words: int = 20
     max_words: int = 100_000
     personal_data: Literal["mask", "drop", "keep"] = "mask"
-    links: Literal["mask", "keep"] = "mask"
+    links: Literal["cut", "keep"] = "cut"
     boilerplate: Literal["cut", "keep"] = "cut"
     language_confidence: float = 0.5
 

@@ -39,7 +39,7 @@ def test_the_bundled_statement_is_valid_and_finds_its_taxonomy():
         ("topics:\n  bread: .nan\n", 2, "topics.bread"),
         ("topics: [bread]\n", 1, "names with numbers"),
         ("\nquality:\n  floor: 7\n", 3, "between 0 and 1"),
-        ("cleaning:\n  links: burn\n", 2, "mask, keep"),
+        ("cleaning:\n  links: burn\n", 2, "cut, keep"),
         ("languages: en\n", 1, "list"),
         ("name: a\nname: b\n", 2, "twice"),
         ("mixture:\n  D1: 1\n  D4: 1\n", 3, "D4"),

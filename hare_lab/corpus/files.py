@@ -1,0 +1,243 @@
+"""Rows of files: which files a name means, what is in them, and what is wrong with them.
+
+A file is read by its suffix and checked against its first bytes, because a crawl's `.jsonl.gz` is now and then an error
+page in disguise. A line that can't be decoded or parsed is passed on with its problem, so that the loader sets it aside.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import glob
+import gzip
+import io
+import json
+import lzma
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from hare_lab.errors import InputError
+
+Row = tuple[str, dict[str, Any]]
+COMPRESSED = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ", ".zst": b"\x28\xb5\x2f\xfd"}
+
+
+def expand(name: str) -> list[Path]:
+    """The files that a path, a folder or a glob means, in name order.
+
+    Raises
+    ------
+    InputError
+        If there is none of a known kind.
+    """
+    path = Path(name)
+    known = ", ".join(sorted(READERS))
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        if (path / "dataset_info.json").exists() or (path / "state.json").exists():
+            return sorted(path.glob("*.arrow"))
+        found = sorted(p for p in path.rglob("*") if p.is_file() and _kind(p) and not any(q.startswith(".") for q in p.parts))
+        if not found:
+            raise InputError(f"folder {name} holds no file of a known kind ({known}, each also .gz, .bz2, .xz or .zst)")
+        return found
+    if glob.has_magic(name):
+        found = sorted(p for p in map(Path, glob.glob(name, recursive=True)) if p.is_file())  # noqa: PTH207 (takes absolute patterns)
+        if not found:
+            raise InputError(f"no file matches {name}; check the pattern (it is looked up from {Path.cwd()})")
+        return found
+    raise InputError(f"no file or folder {name}; give a path, a glob, `hf:owner/name`, `-` for standard input, or `demo`")
+
+
+def read_file(path: Path, name: str) -> Iterator[Row]:
+    """The rows of one file; each comes with where it stands, as "name line 3".
+
+    Raises
+    ------
+    InputError
+        If the kind is unknown, or the content is not what the name says.
+    """
+    kind = _kind(path)
+    if not kind:
+        raise InputError(f"{path}: unknown kind of file; known are {', '.join(sorted(READERS))}, each also .gz, .bz2, .xz or .zst")
+    try:
+        yield from READERS[kind](path, name)
+    except InputError:
+        raise
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise InputError(f"{path}: can't be read ({error}); is it damaged, or not what its name says?") from error
+
+
+def read_stdin() -> Iterator[Row]:
+    """Standard input: JSON lines where the first line is a JSON object, else one plain text."""
+    yield from _lines_or_text(sys.stdin.buffer.read().splitlines(keepends=True), "stdin")
+
+
+def _lines_or_text(lines: list[bytes], name: str) -> Iterator[Row]:
+    first = next((line for line in lines if line.strip()), b"")
+    if first.lstrip().startswith(b"{"):
+        yield from _json_rows(lines, name, name)
+    else:
+        yield f"{name} row 0", _decoded(b"".join(lines), f"{name} row 0")
+
+
+def _kind(path: Path) -> str:
+    suffixes = [s.lower() for s in path.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes and suffixes[-1] in READERS else ""
+
+
+def _open(path: Path) -> IO[bytes]:
+    """The file's bytes, decompressed as its name says, once its first bytes have agreed."""
+    suffix = path.suffix.lower()
+    with path.open("rb") as file:
+        start = file.read(8)
+    for kind, magic in COMPRESSED.items():
+        if (suffix == kind) != start.startswith(magic) and (suffix == kind or suffix in TEXTS):
+            says, is_ = (f"compressed ({kind})", "is not") if suffix == kind else ("plain", f"is compressed ({kind})")
+            raise InputError(f"{path}: its name says {says}, but its content {is_}; rename it or fetch it again")
+    if suffix == ".zst":
+        import zstandard
+
+        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True))
+    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    stream: IO[bytes] = openers.get(suffix, open)(path, "rb")
+    return stream
+
+
+def _read_lines(path: Path) -> Iterator[bytes]:
+    with _open(path) as raw:
+        yield from raw
+
+
+def _decoded(raw: bytes, where: str) -> dict[str, Any]:
+    """Bytes as a text row; where they are not UTF-8, the row says so and keeps what can be read."""
+    try:
+        return {"text": raw.decode("utf-8-sig")}
+    except UnicodeDecodeError as error:
+        sentence = f"{where}: byte {error.start} is not UTF-8; convert the file to UTF-8"
+        return {"text": raw.decode("utf-8", "replace"), "__problem__": ("invalid UTF-8", sentence)}
+
+
+def _jsonl(path: Path, name: str) -> Iterator[Row]:
+    return _json_rows(_read_lines(path), name, str(path))
+
+
+def _json_rows(lines: Iterable[bytes], name: str, path: str) -> Iterator[Row]:
+    read = broken = 0
+    for number, raw in enumerate(lines, start=1):
+        if not raw.strip():
+            continue
+        where = f"{name} line {number}"
+        read += 1
+        row = _decoded(raw, where)
+        if "__problem__" not in row:
+            try:
+                value = json.loads(row["text"])
+                row = (
+                    value
+                    if isinstance(value, dict)
+                    else {"text": row["text"], "__problem__": ("not a JSON object", f"{where}: not a JSON object")}
+                )
+            except (json.JSONDecodeError, RecursionError) as error:
+                row["__problem__"] = ("not JSON", f"{where}: not valid JSON ({getattr(error, 'msg', 'nested too deep')})")
+        broken += "__problem__" in row
+        if broken == read == 20:
+            raise InputError(f"{path}: none of its first 20 lines is a JSON object; is it JSON lines?")
+        yield where, row
+
+
+def _json(path: Path, name: str) -> Iterator[Row]:
+    """A `.json` file: one array of objects, or JSON lines under the wrong name."""
+    with _open(path) as file:
+        raw = file.read()
+    if raw.lstrip()[:1] != b"[":
+        yield from _json_rows(raw.splitlines(keepends=True), name, str(path))
+        return
+    try:
+        values = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}); mend it, or write one object a line and call it .jsonl") from error
+    for number, value in enumerate(values):
+        yield f"{name} row {number}", dict(value) if isinstance(value, dict) else {"text": value}
+
+
+def _parquet(path: Path, name: str) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        batches = pq.ParquetFile(path).iter_batches(batch_size=1024)
+        yield from _arrow_rows(batches, name)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a Parquet file ({str(error).splitlines()[0]}); is it what its name says?") from error
+
+
+def _arrow(path: Path, name: str) -> Iterator[Row]:
+    import pyarrow as pa
+
+    source = pa.memory_map(str(path))
+    try:
+        try:
+            reader: Any = pa.ipc.open_stream(source)
+        except pa.ArrowInvalid:
+            opened = pa.ipc.open_file(source)
+            reader = (opened.get_batch(i) for i in range(opened.num_record_batches))
+        yield from _arrow_rows(reader, name)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not an Arrow file ({str(error).splitlines()[0]}); is it what its name says?") from error
+
+
+def _arrow_rows(batches: Iterable[Any], name: str) -> Iterator[Row]:
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            yield f"{name} row {number}", row
+            number += 1
+
+
+def _csv(path: Path, name: str) -> Iterator[Row]:
+    csv.field_size_limit(1 << 30)  # a page of 20 MB is a page
+    delimiter = "\t" if _kind(path) == ".tsv" else ","
+    lines = (raw.decode("utf-8-sig" if number == 0 else "utf-8", "replace") for number, raw in enumerate(_read_lines(path)))
+    try:
+        for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter, strict=True), start=2):
+            yield f"{name} line {number}", {key: value for key, value in row.items() if key is not None}
+    except csv.Error as error:
+        raise InputError(f"{path}: not a well-formed CSV file ({error}); check its quotes") from error
+
+
+def _text(path: Path, name: str) -> Iterator[Row]:
+    with _open(path) as file:
+        raw = file.read()
+    where = f"{name} row 0"
+    if b"\x00" in raw[:4096]:
+        raise InputError(f"{path}: its name says plain text, but it holds binary data; is it what its name says?")
+    yield where, _decoded(raw, where)
+
+
+def _html(path: Path, name: str) -> Iterator[Row]:
+    """The main text of a web page: what is left when menus, adverts and comments are gone."""
+    import trafilatura
+
+    with _open(path) as file:
+        raw = file.read()
+    where = f"{name} row 0"
+    if b"<" not in raw:
+        raise InputError(f"{path}: its name says HTML, but it holds no tag; is it what its name says?")
+    document = trafilatura.bare_extraction(raw, include_comments=False, with_metadata=True)
+    found = document.as_dict() if document else {}
+    if not found.get("text"):
+        yield where, {"text": "", "__problem__": ("no main text", f"{where}: no main text found in the HTML")}
+        return
+    yield where, {"text": found["text"], "title": found.get("title") or "", "url": found.get("url") or ""}
+
+
+READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
+    ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _json, ".parquet": _parquet, ".arrow": _arrow, ".feather": _arrow,
+    ".csv": _csv, ".tsv": _csv, ".txt": _text, ".md": _text, ".html": _html, ".htm": _html,
+}  # fmt: skip
+TEXTS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".md", ".html", ".htm"})

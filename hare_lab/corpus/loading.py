@@ -1,0 +1,182 @@
+"""Text from anywhere, as pages.
+
+A source is a path (JSON lines, Parquet, Arrow, CSV, plain text or HTML, each also compressed), a folder or glob of such
+files, `-` for standard input, `hf:owner/name` for a Hugging Face dataset, `demo` for the bundled corpus, or rows in memory.
+A row that can't be used is kept aside with its reason; a file that can't be used is an error that names it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hare_lab.corpus.files import expand, read_file, read_stdin
+from hare_lab.corpus.pages import PAGE_COLUMNS, REMOVED_COLUMNS, removed_table, table
+from hare_lab.errors import InputError
+from hare_lab.report_base import Report
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Source = "str | Path | Dataset | pd.DataFrame | Iterable[str | Mapping[str, Any]]"
+Row = tuple[str, dict[str, Any]]  # where it stands ("posts.jsonl line 3"), its fields
+
+
+@dataclass(frozen=True)
+class LoadReport(Report):
+    """What was read: rows in, pages out, and how many rows could not be used, by reason."""
+
+    title: ClassVar[str] = "Loaded"
+
+    source: str
+    rows: int
+    pages: int
+    unusable: int
+    reasons: dict[str, int]
+    files: int
+    words: int
+
+    def _rows(self) -> list[tuple[str, Any]]:
+        aside = [(f"set aside: {reason}", count) for reason, count in self.reasons.items()]
+        return [("source", self.source), ("files", self.files), ("rows", self.rows), ("pages", self.pages), ("words", self.words), *aside]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """`pages` and `removed` partition the rows that were read."""
+
+    pages: Dataset
+    removed: Dataset
+    report: LoadReport
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
+
+def load(source: Any, *, column: str | None = None, limit: int | None = None, seed: int = 0) -> Loaded:
+    """Read a corpus.
+
+    Parameters
+    ----------
+    source : str, Path, Dataset, DataFrame or iterable
+        A path, a folder (every file of a known kind below it, in name order), a glob, "-" (standard input), "hf:owner/name",
+        "hf:owner/name:config" or "hf:owner/name:config@split" (the hub, streamed where `limit` is given), "demo", or rows in
+        memory: texts, or mappings.
+    column : str
+        The column that holds the text; default "text".
+    limit : int
+        Read at most so many rows, from the start. For "demo": the number of pages to draw, every bundled one first.
+    seed : int
+        Draws the demo's pages; no other source needs it.
+
+    Returns
+    -------
+    Loaded
+        `pages` has `id`, `text`, `title`, `source` and the user's columns (an `id` of the user's stays as `own_id`);
+        `removed` holds the rows without usable text, with a reason.
+
+    Raises
+    ------
+    InputError
+        If the source does not exist, is not what its name says, lacks the column, or holds no usable text at all.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; give a number of pages of at least 1")
+    name, files, rows = _rows(source, limit, seed)
+    good: list[dict[str, Any]] = []
+    bad: list[dict[str, Any]] = []
+    seen: Counter[str] = Counter()
+    for number, (where, fields) in enumerate(rows):
+        if limit is not None and number >= limit:
+            break
+        page, reason, detail = _page(where, fields, column, seen)
+        if reason:
+            bad.append({**page, "step": "load", "reason": reason, "detail": detail})
+        else:
+            good.append(page)
+    if not good:
+        first = f"; the first: {bad[0]['detail']}" if bad else ""
+        raise InputError(f"{name}: no usable text in {len(bad)} rows{first}; check the file, or pass --column to name the text column")
+    pages = table(good, PAGE_COLUMNS)
+    removed = table(bad, (*PAGE_COLUMNS, *REMOVED_COLUMNS)) if bad else removed_table(pages, [], "load", [], [])
+    words = sum(len(page["text"].split()) for page in good)
+    reasons = dict(Counter(row["reason"] for row in bad).most_common())
+    return Loaded(pages, removed, LoadReport(name, len(good) + len(bad), len(good), len(bad), reasons, files, words))
+
+
+def _rows(source: Any, limit: int | None, seed: int) -> tuple[str, int, Iterator[Row]]:
+    """The source's name, its number of files, and its rows."""
+    if isinstance(source, str | Path):
+        name = str(source)
+        if name == "demo":
+            from hare_lab.corpus.demo import demo_rows
+
+            return name, 0, demo_rows(limit, seed)
+        if name == "-":
+            return "standard input", 0, read_stdin()
+        if name.startswith("hf:"):
+            from hare_lab.corpus.hub import hub_rows
+
+            return name, 0, hub_rows(name, limit)
+        files = expand(name)
+        base = files[0].parent if len(files) == 1 else Path(name) if Path(name).is_dir() else _common(files)
+        return name, len(files), (row for file in files for row in read_file(file, str(file.relative_to(base))))
+    return "rows in memory", 0, _memory(source)
+
+
+def _common(files: list[Path]) -> Path:
+    """The deepest folder that holds all the files."""
+    parents = [set(f.parents) for f in files]
+    return max(set.intersection(*parents), key=lambda p: len(p.parts))
+
+
+def _memory(source: Any) -> Iterator[Row]:
+    rows = source.to_dict(orient="records") if hasattr(source, "iterrows") else source
+    for number, row in enumerate(rows):
+        yield f"memory row {number}", dict(row) if isinstance(row, Mapping) else {"text": row}
+
+
+def _page(where: str, fields: dict[str, Any], column: str | None, seen: Counter[str]) -> tuple[dict[str, Any], str, str]:
+    """One row as a page, with a reason and a sentence where its text can't be used."""
+    name = column or "text"
+    place, _, number = where.rpartition(" ")
+    file = place.removesuffix(" line").removesuffix(" row")
+    problem = fields.pop("__problem__", None)
+    if not problem and name not in fields:
+        has = ", ".join(map(str, list(fields)[:12])) or "no columns"
+        raise InputError(f'{where}: no column "{name}"; pass --column to name the text column (this row has: {has})')
+    text = fields.get(name)
+    reason, detail = problem or _unusable(where, name, text)
+    own = fields.get("id")
+    own_id = str(own) if isinstance(own, str | int) and not isinstance(own, bool) and str(own) else ""
+    page_id = f"{file}#{own_id or number}"
+    seen[page_id] += 1
+    if seen[page_id] > 1:  # the same id again: its row keeps it apart
+        page_id = f"{page_id}~{number}"
+    title = fields.get("title")
+    rest = {key: value for key, value in fields.items() if key not in (*PAGE_COLUMNS, *REMOVED_COLUMNS, name)}
+    if own_id:
+        rest["own_id"] = own_id
+    for key in REMOVED_COLUMNS:  # a user's column of our name stays, under another
+        if key in fields:
+            rest[f"own_{key}"] = fields[key]
+    page = {
+        "id": page_id, "text": text if isinstance(text, str) else "" if text is None else str(text)[:1000],
+        "title": title if isinstance(title, str) else "", "source": str(fields.get("source") or file), **rest,
+    }  # fmt: skip
+    page["text"] = page["text"].encode("utf-8", "replace").decode("utf-8")  # Arrow holds no lone surrogates
+    return page, reason, detail
+
+
+def _unusable(where: str, name: str, text: Any) -> tuple[str, str]:
+    if text is None:
+        return "no text", f'{where}: column "{name}" is null'
+    if not isinstance(text, str):
+        kind = "number" if isinstance(text, int | float) else type(text).__name__
+        return "not text", f'{where}: column "{name}" holds a {kind} ({str(text)[:40]})'
+    if not text.strip():
+        return "empty", f'{where}: column "{name}" is empty'
+    return "", ""

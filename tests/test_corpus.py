@@ -1,0 +1,315 @@
+"""Loading and cleaning: every row is accounted for, every bad input is one sentence, and a cut is never made in good prose."""
+
+import gzip
+import io
+import json
+import sys
+
+import pandas as pd
+import pytest
+import zstandard
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hare_lab import corpus, priors
+from hare_lab.corpus import scrub
+from hare_lab.corpus.pages import removed_table, table
+from hare_lab.errors import InputError
+
+PROSE = (
+    "The heron stood so still that the boys on the bridge took it for a post. Then the water moved, the neck unfolded, "
+    "and a silver fish went down head first. Nobody spoke until the bird had flown off over the reeds."
+)
+RULES = priors.Priors()
+
+
+def lines(*rows):
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def ids(dataset):
+    return list(dataset["id"])
+
+
+# --- loading -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", ["jsonl", "jsonl.gz", "jsonl.zst", "json", "parquet", "arrow", "csv", "txt", "html", "folder of a dataset"]
+)
+def test_every_kind_of_file_gives_the_same_text(tmp_path, kind):
+    frame = pd.DataFrame({"text": [PROSE], "label": ["birds"]})
+    path = tmp_path / f"pages.{kind}"
+    raw = lines({"text": PROSE, "label": "birds"})
+    match kind:
+        case "jsonl":
+            path.write_bytes(raw)
+        case "jsonl.gz":
+            path.write_bytes(gzip.compress(raw))
+        case "jsonl.zst":
+            path.write_bytes(zstandard.compress(raw))
+        case "json":
+            path.write_text(json.dumps([{"text": PROSE, "label": "birds"}]))
+        case "parquet":
+            frame.to_parquet(path)
+        case "arrow":
+            frame.to_feather(path, compression="uncompressed")
+        case "csv":
+            frame.to_csv(path, index=False)
+        case "txt":
+            path.write_text(PROSE)
+        case "html":
+            body = (
+                "<nav><a href='/'>Home</a></nav>"
+                + "".join(f"<p>{s}.</p>" for s in PROSE.split(". "))
+                + "<footer>All rights reserved</footer>"
+            )
+            path.write_text(f"<html><head><title>Heron</title></head><body>{body}</body></html>")
+        case _:
+            path = tmp_path / "saved"
+            Dataset.from_pandas(frame).save_to_disk(str(path))
+    loaded = corpus.load(path)
+    assert len(loaded.pages) == 1 and len(loaded.removed) == 0
+    assert loaded.pages[0]["text"].replace(".\n", ". ").rstrip(".") == PROSE.rstrip(".")
+    if kind not in ("txt", "html"):
+        assert loaded.pages[0]["label"] == "birds"
+
+
+def test_a_folder_and_a_glob_read_every_file_in_name_order(tmp_path):
+    for name in ("b.jsonl", "a.txt", "c/d.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(lines({"text": name}) if name.endswith("jsonl") else name.encode())
+    assert list(corpus.load(tmp_path).pages["text"]) == ["a.txt", "b.jsonl", "c/d.jsonl"]
+    assert list(corpus.load(f"{tmp_path}/**/*.jsonl").pages["text"]) == ["b.jsonl", "c/d.jsonl"]
+
+
+def test_standard_input_is_a_corpus(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines({"text": "one"}, {"text": "two"}))))
+    assert list(corpus.load("-").pages["text"]) == ["one", "two"]
+
+
+@given(
+    st.lists(
+        st.one_of(st.none(), st.integers(), st.floats(allow_nan=False), st.lists(st.integers(), max_size=2), st.text(max_size=30)),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_pages_and_removed_partition_the_rows(values):
+    rows = [{"text": value, "n": position} for position, value in enumerate(values)]
+    usable = [value for value in values if isinstance(value, str) and value.strip()]
+    if not usable:
+        with pytest.raises(InputError, match="no usable text"):
+            corpus.load(rows)
+        return
+    loaded = corpus.load(rows)
+    assert sorted([*loaded.pages["n"], *loaded.removed["n"]]) == list(range(len(values)))
+    assert len(set(ids(loaded.pages) + ids(loaded.removed))) == len(values)
+    assert all(loaded.removed["reason"])
+    assert loaded.report.rows == len(values) and loaded.report.pages == len(usable)
+
+
+def test_an_id_comes_from_the_source_and_the_rows_own_id_and_is_never_given_twice(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(lines({"id": "x", "text": "a"}, {"id": "x", "text": "b"}, {"text": "c"}))
+    assert ids(corpus.load(path).pages) == ["p.jsonl#x", "p.jsonl#x~2", "p.jsonl#3"]
+
+
+def test_a_broken_line_is_set_aside_with_its_reason_and_line(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(lines({"text": "good"}) + b'{"text": \n' + b'{"text": "\xff\xfe"}\n' + lines({"text": "fine"}))
+    loaded = corpus.load(path)
+    assert list(loaded.pages["text"]) == ["good", "fine"]
+    assert list(loaded.removed["reason"]) == ["not JSON", "invalid UTF-8"]
+    assert "line 2" in loaded.removed["detail"][0] and "line 3" in loaded.removed["detail"][1]
+
+
+def test_columns_of_clashing_types_are_kept_as_text():
+    loaded = corpus.load([{"text": "a", "v": 1}, {"text": "b", "v": "x"}, {"text": "c", "v": {"k": [1]}}])
+    assert list(loaded.pages["v"]) == ["1", '"x"', '{"k": [1]}']
+
+
+def test_the_demo_is_the_same_for_a_seed_and_another_for_another(monkeypatch):
+    pool = [{"id": f"m{i}", "text": f"{PROSE} {i}", "title": "", "source": "docs/x"} for i in range(50)]
+    monkeypatch.setattr("hare_lab.corpus.demo.machine_text", lambda: pool)
+    monkeypatch.setattr("hare_lab.texts.sample_pages", lambda: [{"id": "p1", "text": PROSE, "title": "Heron"}])
+    first, again, other = (corpus.load("demo", limit=20, seed=seed).pages for seed in (1, 1, 2))
+    assert ids(first) == ids(again) != ids(other)
+    assert len(first) == 20 and "sample#p1" in ids(first)
+
+
+def bad_inputs(tmp_path):
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "page.jsonl.gz").write_bytes(b"<html>404</html>")
+    (tmp_path / "packed.jsonl").write_bytes(gzip.compress(lines({"text": "x"})))
+    (tmp_path / "x.parquet").write_bytes(b"not parquet at all")
+    (tmp_path / "x.arrow").write_bytes(b"not arrow at all")
+    (tmp_path / "x.txt").write_bytes(b"\x00\x01\x02")
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(lines({"text": PROSE}) * 500)[:60])
+    (tmp_path / "x.pdf").write_bytes(b"%PDF")
+    (tmp_path / "prose.jsonl").write_text("plain words\n" * 30)
+    (tmp_path / "cols.jsonl").write_bytes(lines({"id": 1, "body": "b", "url": "u"}))
+    (tmp_path / "numbers.jsonl").write_bytes(lines({"text": 42}, {"text": None}))
+    return {
+        "empty.jsonl": "no usable text",
+        "missing.jsonl": "no file or folder",
+        "nothing": "no file of a known kind",
+        "*.nope": "no file matches",
+        "page.jsonl.gz": "its content is not",
+        "packed.jsonl": "is compressed",
+        "x.parquet": "not a Parquet file",
+        "x.arrow": "not an Arrow file",
+        "x.txt": "binary",
+        "cut.jsonl.gz": "can't be read",
+        "x.pdf": "unknown kind",
+        "prose.jsonl": "none of its first 20 lines",
+        "cols.jsonl": 'no column "text"; pass --column to name the text column (this row has: id, body, url)',
+        "numbers.jsonl": "holds a number (42)",
+    }
+
+
+def test_a_bad_source_is_one_sentence_that_names_it(tmp_path):
+    for name, words in bad_inputs(tmp_path).items():
+        with pytest.raises(InputError) as caught:
+            corpus.load(str(tmp_path / name))
+        assert words in str(caught.value) and "\n" not in str(caught.value), name
+
+
+def test_the_hub_without_a_network_is_one_sentence(monkeypatch):
+    import datasets
+
+    def offline(*args, **kwargs):
+        raise ConnectionError("Couldn't reach the Hub\nmore lines")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(InputError, match=r"hf:a/b: .*can't be read from the hub.*ConnectionError") as caught:
+        corpus.load("hf:a/b")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="not a hub dataset"):
+        corpus.load("hf:a b")
+
+
+def test_the_hub_is_streamed_up_to_the_limit(monkeypatch):
+    import datasets
+
+    asked = {}
+
+    def stream(path, config, *, split, streaming):
+        asked.update(path=path, config=config, split=split, streaming=streaming)
+        return ({"text": f"page {i}"} for i in range(10**9))
+
+    monkeypatch.setattr(datasets, "load_dataset", stream)
+    assert len(corpus.load("hf:owner/name:conf@test", limit=3).pages) == 3
+    assert asked == {"path": "owner/name", "config": "conf", "split": "test", "streaming": True}
+
+
+def test_a_page_of_20_megabytes_is_a_page(tmp_path):
+    path = tmp_path / "big.txt"
+    path.write_text(PROSE * 100_000)
+    loaded = corpus.load(path)
+    cleaned = corpus.clean(loaded.pages, RULES)
+    assert list(cleaned.removed["reason"]) == ["too long"]
+
+
+# --- cleaning ------------------------------------------------------------------------------------------------------
+
+
+def cleaned(*texts, rules=RULES):
+    return corpus.clean(corpus.load(list(texts)).pages, rules)
+
+
+def test_good_prose_passes_unchanged():
+    assert cleaned(PROSE).pages[0]["text"] == PROSE
+
+
+@given(
+    st.lists(
+        st.sampled_from([PROSE, "short", PROSE + " Mail bob@example.org.", "Ein Satz auf Deutsch, der lang genug ist. " * 5]), min_size=1
+    )
+)
+def test_cleaning_partitions_its_input(texts):
+    pages = corpus.load(texts).pages
+    result = corpus.clean(pages, RULES)
+    assert sorted(ids(result.pages) + ids(result.removed)) == sorted(ids(pages))
+    assert sum(result.report.removed.values()) == len(result.removed)
+    assert result.report.funnel()["pages"].iloc[-1] == len(result.pages)
+
+
+@pytest.mark.parametrize(
+    ("dirty", "clean"),
+    [
+        ("It was cafÃ© time, and the girlâ€™s tea was cold.", "It was café time, and the girl’s tea was cold."),
+        ("See [the guide](https://example.org/a_(b)) or https://example.org/x?y=1 for more.", "See the guide or  for more."),
+        ("Write to ana.li+news@mail.example.org today.", "Write to [email] today."),
+        ("Call +44 20 7946 0123 or (020) 7946 0999 or 212-555-0147.", "Call [phone] or [phone] or [phone]."),
+        ("The server is 203.0.113.9, the card 4111 1111 1111 1111.", "The server is [ip], the card [card]."),
+        ("Pay to GB82 WEST 1234 5698 7654 32 by Friday.", "Pay to [account] by Friday."),
+        ("First line.\nAccept all cookies\nHome | Shop | About us\nLast line.", "First line.\nLast line."),
+        ("tab\u0000le\u200b leg\r\nnext", "table leg\nnext"),
+    ],
+)
+def test_what_does_not_belong_is_cut_or_masked(dirty, clean):
+    assert scrub.scrub(dirty, RULES.cleaning)[0] == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In 1914-1918 some 1,234,567 men served; 2024-05-06 was a Monday.",
+        "Version 1.2.3.4 of the library fixes issue 12345678.",
+        "The sum 3.14159 26535 is on page 123 456 of ISBN 978-3-16-148410-0.",
+        "The number 1234 5678 9012 3456 is no card, for it fails the check.",
+        "Sign in the air is a sign of spring, and sharing is caring.",
+        "@home we meet at 7:30, price 25.50.",
+        "See section [4] and f(x)(y).",
+    ],
+)
+def test_what_only_looks_like_it_stays(text):
+    assert scrub.scrub(text, RULES.cleaning)[0] == text
+
+
+def test_a_line_that_many_pages_of_a_source_share_is_cut_from_each():
+    pages = [f"Welcome to the Riverside Rowing Club\n{PROSE} Number {i}." for i in range(8)]
+    result = cleaned(*pages)
+    assert all("Riverside" not in text for text in result.pages["text"])
+
+
+def test_copies_of_one_page_are_not_mistaken_for_a_frame():
+    assert list(cleaned(*[PROSE] * 10).pages["text"]) == [PROSE] * 10
+
+
+def test_the_text_hash_follows_the_text_and_the_id_does_not():
+    pages = corpus.load([PROSE + " Mail bob@example.org."]).pages
+    result = corpus.clean(pages, RULES).pages
+    assert result["id"][0] == pages["id"][0]
+    assert result["text_hash"][0] == corpus.text_hash(result["text"][0]) != corpus.text_hash(pages["text"][0])
+
+
+def test_the_priors_decide_what_goes():
+    german = (
+        "Der Reiher stand so still, dass die Jungen auf der Brücke ihn für einen Pfahl hielten, bis das Wasser sich bewegte und er flog."
+    )
+    assert list(cleaned(PROSE, german).removed["reason"]) == ["other language"]
+    assert len(cleaned(PROSE, german, rules=priors.Priors(languages=())).removed) == 0
+    strict = priors.Priors(cleaning=priors.Cleaning(personal_data="drop", min_words=30))
+    result = cleaned(PROSE, PROSE + " Mail bob@example.org.", "too few words", rules=strict)
+    assert list(result.removed["reason"]) == ["personal data", "too short"]
+
+
+def test_an_empty_corpus_is_one_sentence():
+    with pytest.raises(InputError, match="empty"):
+        corpus.clean(table([], ("id", "text", "title", "source")), RULES)
+
+
+def test_removed_keeps_the_page_and_says_why():
+    pages = corpus.load([PROSE, "x y"]).pages
+    gone = removed_table(pages, [1], "clean", ["too short"], ["2 words"])
+    assert gone[0] | {"id": ""} == {**pages[1], "id": "", "step": "clean", "reason": "too short", "detail": "2 words"}
+
+
+def test_hostile_text_is_escaped_in_reports():
+    report = corpus.load([{"text": PROSE, "id": "<script>"}]).report
+    object.__setattr__(report, "source", "<script>alert(1)</script>")
+    assert "<script>" not in report._repr_html_()
