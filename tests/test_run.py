@@ -13,9 +13,8 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from hare_lab import run as runs
 from hare_lab.errors import InputError, MissingArtifactError
-from hare_lab.run import open_run, provenance, read_run
+from hare_lab.run import open_run, provenance, read_run, storage
 
 
 @pytest.fixture
@@ -104,7 +103,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_there(run, monkeypatch):
         Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setitem(runs._WRITERS, "json", full)
+    monkeypatch.setitem(storage.WRITERS, "json", full)
     with pytest.raises(InputError, match="No space left"):
         run.make("thing", lambda: {"v": 2}, params={"k": 2})
     assert run.load("thing") == {"v": 1}
@@ -133,7 +132,7 @@ def test_kill_9_at_any_moment_leaves_only_whole_artifacts(tmp_path):
             if run.has(name):
                 value = run.load(name)
                 assert value.shape == (50_000,) and (value == value[0]).all()
-                assert run.entry(name).content == runs._content_hash(run.folder / run.entry(name).file)
+                assert run.entry(name).content == storage.content_hash(run.folder / run.entry(name).file)
         assert run.make("z", lambda: {"ok": 1}) == {"ok": 1}
 
 

@@ -1,0 +1,128 @@
+"""One corpus in, one topic map out: the steps of notebooks 01 and 02 in a row, for `hare-lab map`.
+
+Nothing is decided here. Each step is a function of its own module; this one hands the results on and keeps the account of
+what was removed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hare_lab import clustering, corpus, dedup, diversity, embedding, topics
+from hare_lab.priors import Priors
+from hare_lab.report_base import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from datasets import Dataset
+
+SNIPPET = 160  # characters of a page that a hover shows
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A mapped corpus: `pages` (with cluster, nearest_cluster, x, y) and `removed` partition what came in."""
+
+    pages: Dataset
+    removed: Dataset
+    vectors: np.ndarray
+    topics: topics.Topics
+    steps: dict[str, Any]
+
+    def figure(self) -> go.Figure:
+        """The topic map."""
+        from hare_lab import figures
+
+        return figures.topic_map(points(self.pages, self.topics.table))
+
+    def caption(self) -> str:
+        """What the figure shows, in one sentence with its numbers."""
+        clusters = self.steps["clustering"]
+        return (
+            f"Each point is one of {len(self.pages):,} pages; near points are alike in meaning (the axes have no unit). "
+            f"Colour: {clusters.n_clusters} clusters; grey: {clusters.noise:.0%} unclustered."
+        )
+
+    def report(self) -> dict[str, Any]:
+        """Every step's report as plain values."""
+        return {name: plain(step.to_dict()) for name, step in self.steps.items()}
+
+    def summary(self) -> str:
+        """One line for a terminal."""
+        clusters = self.steps["clustering"]
+        counts = f"{len(self.pages):,} pages kept, {len(self.removed):,} removed"
+        return f"{counts}, {clusters.n_clusters} clusters, {clusters.noise:.0%} unclustered."
+
+
+def map_corpus(
+    source: Any, priors: Priors, *, seed: int = 0, limit: int | None = None, column: str | None = None, model: str | None = None
+) -> Mapped:
+    """Load, clean, deduplicate, embed, cluster and name a corpus.
+
+    Raises
+    ------
+    InputError
+        As `corpus.load` does, or if no page survives cleaning.
+    """
+    from datasets import concatenate_datasets
+
+    loaded = corpus.load(source, column=column, limit=limit, seed=seed)
+    cleaned = corpus.clean(loaded.pages, priors)
+    pages, removed = cleaned.pages, [loaded.removed, cleaned.removed]
+    steps: dict[str, Any] = {"load": loaded.report, "clean": cleaned.report}
+    steps["exact copies"] = dedup.exact(pages)
+    pages, gone = dedup.drop(pages, steps["exact copies"])
+    removed.append(gone)
+    steps["near copies"] = dedup.near(pages, threshold=priors.duplication.near)
+    pages, gone = dedup.drop(pages, steps["near copies"])
+    removed.append(gone)
+    embedded = embedding.embed(pages, model=model)
+    vectors = np.asarray(embedded.vectors)
+    steps["embed"] = embedded.report
+    steps["semantic copies"] = dedup.semantic(pages, vectors, threshold=priors.duplication.semantic)
+    vectors = vectors[steps["semantic copies"].kept_rows(len(pages))]
+    pages, gone = dedup.drop(pages, steps["semantic copies"])
+    removed.append(gone)
+    clusters = clustering.cluster(vectors, seed=seed)
+    named = topics.describe(pages, clusters, vectors, seed=seed)
+    steps |= {
+        "clustering": clusters.report,
+        "topics": named.report,
+        "diversity": diversity.profile(pages, vectors, clusters.nearest_cluster, seed=seed),
+    }
+    return Mapped(with_clusters(pages, clusters), concatenate_datasets(removed), vectors, named, steps)
+
+
+def with_clusters(pages: Dataset, clusters: clustering.Clusters) -> Dataset:
+    """The pages with `cluster`, `nearest_cluster`, `strength` and their place `x`, `y` on the map."""
+    import pyarrow as pa
+
+    from hare_lab.corpus.pages import with_columns
+
+    return with_columns(
+        pages,
+        {
+            "cluster": pa.array(clusters.cluster), "nearest_cluster": pa.array(clusters.nearest_cluster),
+            "strength": pa.array(clusters.strength), "x": pa.array(clusters.layout[:, 0]), "y": pa.array(clusters.layout[:, 1]),
+        },
+    )  # fmt: skip
+
+
+def points(pages: Dataset, table: pd.DataFrame) -> pd.DataFrame:
+    """What the topic map draws: one row a page, its cluster's name as `topic`, a snippet of its text."""
+    import pandas as pd
+
+    names = dict(zip(table["cluster"], table["name"], strict=True))
+    columns = [
+        c
+        for c in ("id", "title", "source", "x", "y", "cluster", "nearest_cluster", "strength", "words", "language")
+        if c in pages.column_names
+    ]
+    frame = pages.select_columns(columns).to_pandas()
+    frame["snippet"] = [" ".join(text[: 2 * SNIPPET].split())[:SNIPPET] for text in pages["text"]]
+    frame["topic"] = pd.Series([names.get(c, "unclustered") for c in frame["cluster"]], index=frame.index)
+    return frame

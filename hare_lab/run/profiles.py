@@ -1,0 +1,22 @@
+"""How large is a run? A profile is a handful of sizes and changes no logic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes, nothing else: a profile changes no logic."""
+
+    name: str
+    pages: int
+    fit_sample: int
+    figure_points: int
+
+
+PROFILES = {
+    "small": Profile("small", pages=1_500, fit_sample=5_000, figure_points=5_000),
+    "laptop": Profile("laptop", pages=10_000, fit_sample=50_000, figure_points=50_000),
+    "gpu": Profile("gpu", pages=200_000, fit_sample=200_000, figure_points=50_000),
+}

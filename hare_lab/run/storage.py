@@ -1,0 +1,105 @@
+"""How is an artifact kept on disk, so that it is either whole or not there?
+
+Every writer writes to the path it is given, which is a name aside; the caller renames. Texts are flushed to disk before
+they are renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hare_lab.errors import InputError
+from hare_lab.report_base import plain
+
+
+def kind_of(value: Any) -> tuple[str, str]:
+    """How a value is stored: its kind and the file's suffix."""
+    name = type(value).__name__
+    if name == "Dataset":
+        return "dataset", ""
+    if isinstance(value, np.ndarray):
+        return "array", ".npy"
+    if name == "DataFrame":
+        return "table", ".parquet"
+    return "json", ".json"
+
+
+def size_of(value: Any) -> str:
+    if hasattr(value, "shape"):
+        return " x ".join(f"{n:,}" for n in value.shape)
+    return f"{len(value):,} entries" if hasattr(value, "__len__") else "1 record"
+
+
+def _save_array(value: Any, path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, value, allow_pickle=False)
+
+
+def _load_dataset(path: Path) -> Any:
+    from datasets import load_from_disk
+
+    return load_from_disk(str(path))
+
+
+def _load_table(path: Path) -> Any:
+    import pandas as pd
+
+    return pd.read_parquet(path)
+
+
+WRITERS: dict[str, Callable[[Any, Path], Any]] = {
+    "dataset": lambda value, path: value.save_to_disk(str(path)),
+    "array": _save_array,
+    "table": lambda value, path: value.to_parquet(path, index=False),
+    "json": lambda value, path: path.write_text(json.dumps(plain(value), ensure_ascii=False, indent=1), encoding="utf-8"),
+}
+READERS: dict[str, Callable[[Path], Any]] = {
+    "dataset": _load_dataset,
+    "array": lambda path: np.load(path, mmap_mode="r", allow_pickle=False),
+    "table": _load_table,
+    "json": lambda path: json.loads(path.read_text(encoding="utf-8")),
+}
+
+
+def content_hash(path: Path) -> str:
+    """A hash of a file's bytes, or of a dataset folder's Arrow files (its JSON side files hold names and times)."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file in [path] if path.is_file() else sorted(path.rglob("*.arrow")):
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write aside, flush to disk, rename: a reader sees the old text or the new, never half of it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        remove(aside)
+        raise InputError(f"{path} can't be written ({error.strerror or error}); free some space or choose another folder") from error
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    return write_text(path, json.dumps(plain(value), ensure_ascii=False, indent=2, sort_keys=False) + "\n")
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.exists():
+        path.unlink()
