@@ -1,0 +1,21 @@
+"""What does the data look like?
+
+Every figure of the project: a data frame in, a plotly `Figure` out, no reading, no state. The title says the finding, the
+subtitle what is shown; a topic keeps its colour; text is escaped; the look is one, in three sizes (`screen`, `paper`,
+`talk`).
+
+    figure = figures.topic_map(points)
+    page = figures.html(figure, "The demo corpus")
+    picture = figures.image(figure, "png", theme="talk")
+"""
+
+from hare_lab.figures.corpus import cleaning_funnel, similarity_histogram
+from hare_lab.figures.export import from_json, has_browser, html, image, themed
+from hare_lab.figures.look import THEMES, color_of, colors_of, escape
+from hare_lab.figures.maps import topic_map
+from hare_lab.figures.topics import diversity_profile, topic_hierarchy, topic_sizes
+
+__all__ = [
+    "THEMES", "cleaning_funnel", "color_of", "colors_of", "diversity_profile", "escape", "from_json", "has_browser", "html", "image",
+    "similarity_histogram", "themed", "topic_hierarchy", "topic_map", "topic_sizes",
+]  # fmt: skip

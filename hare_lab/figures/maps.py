@@ -1,0 +1,300 @@
+"""The corpus as a map: each point a page, near pages alike.
+
+One WebGL trace a topic for the largest, one for all the others in muted tones, one behind for what is unclustered: 50,000
+points stay smooth and the legend stays short. Names are written where their topic lies, the largest first, none over another.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from hare_lab.figures import look
+
+NAMED = 20  # topics with a colour of their own in the legend and a name on the map; more can't be told apart
+TITLE, SNIPPET, SOURCE, NAME = 70, 120, 50, 60  # most characters of each in a hover
+SCALE = ["#2B1A55", "#414487", "#2F6C8E", "#21908C", "#35B779", "#8ED645", "#D9D32B"]  # viridis without its palest yellow
+LEGEND = 30.0  # its width in letters
+_AXES = "near pages are alike; the axes have no unit"
+_TOPIC_COLUMNS = ("topic", "cluster", "nearest_cluster", "name")
+
+
+def topic_map(
+    points: pd.DataFrame, *, color: str = "topic", theme: str = "screen", labels: str | None = None, order: list[str] | None = None
+) -> go.Figure:
+    """The corpus as a map: each point a page, near pages alike.
+
+    Parameters
+    ----------
+    points : DataFrame
+        One row a page, with columns x, y (any unit), title, snippet, source and the one to colour by. Text is cut and
+        escaped here.
+    color : column of `points`
+        Text or whole-number clusters get a colour each (unclustered, -1 and missing: light grey, behind), other numbers
+        a scale.
+    theme : screen, paper or talk
+    labels : column of `points`
+        Whose names are written on the map. Default: `color` where it holds names, else `topic` where there is one.
+    order : topic names in the order in which they take colours; see `look.colors_of`
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or a position is not a finite number.
+    """
+    look.theme_of(theme)
+    look.need(points, dict.fromkeys(["x", "y", "title", "snippet", "source", color, *([labels] if labels else [])]), "topic map")
+    if points.empty:
+        return look.nothing("No page to map", theme)
+    look.need_numbers(points, ["x", "y"], "topic map")
+    scaled = _is_scale(points[color], color)
+    written = labels or ("topic" if scaled and "topic" in points.columns else None if scaled else color)
+    topics = _names(points[written], written) if written else None
+    title, subtitle = _scale_words(points, color, topics) if scaled else _topic_words(points, color)
+    caption = f"Each point is a page, coloured by {color}; {subtitle}"
+    figure = look.canvas(title, subtitle, theme=theme, caption=caption, right=13.0 if scaled else LEGEND)
+    figure.add_traces(_scaled(points, color, topics) if scaled else _by_topic(points, color, order))
+    hidden: dict[str, Any] = {"visible": False, "constrain": "domain"}
+    figure.update_layout(xaxis=hidden, yaxis={**hidden, "scaleanchor": "x"}, margin={"l": 12, "b": 12})
+    names = _labels(points, topics, order) if topics is not None else []
+    figure.layout.meta.update(labels=names, frame=_frame(points, names), points=len(points))
+    return fit(figure)
+
+
+def fit(figure: go.Figure) -> go.Figure:
+    """Set what depends on the canvas: the frame, point size, names that don't overlap, the legend's place; in place."""
+    meta, theme = figure.layout.meta, look.theme_of(figure.layout.meta["theme"])
+    margin = figure.layout.margin
+    box = np.array([theme.width - margin.l - margin.r, figure.layout.height - margin.t - margin.b], dtype=float)
+    low, high = np.array(meta["frame"][0]), np.array(meta["frame"][1])
+    unit = 1.05 * float(((high - low) / box).max()) or 1.0  # of the map in a pixel, the same along both axes
+    middle = (low + high) / 2
+    for axis, centre, pixels in zip((figure.layout.xaxis, figure.layout.yaxis), middle, box, strict=True):
+        axis.range = [centre - unit * pixels / 2, centre + unit * pixels / 2]
+    size = float(np.clip(theme.point * (10_000 / meta["points"]) ** 0.3, 0.5 * theme.point, 2.2 * theme.point))
+    for trace in figure.data:
+        trace.marker.size = size * (0.8 if trace.legendgroup == look.UNCLUSTERED else 1)
+    figure.layout.annotations = _place(meta["labels"], middle, unit, box, theme)
+    return figure.update_layout(
+        legend={"x": 1 - (margin.r - 6) / theme.width, "xref": "container", "xanchor": "left", "y": 1, "yanchor": "top"}
+    )
+
+
+# --- points ----------------------------------------------------------------------------------------------------------
+
+
+def _by_topic(points: pd.DataFrame, color: str, order: list[str] | None) -> list[go.Scattergl]:
+    """Traces from the back to the front: unclustered, the small topics, then the named ones, the largest last to draw under none."""
+    names = _names(points[color], color)
+    sizes = names[~names.map(look.is_unclustered)].value_counts()
+    colors = look.colors_of(names.unique(), order)
+    named = list(sizes.index[: NAMED if len(sizes) > NAMED + 1 else NAMED + 1])
+    behind, small = names.map(look.is_unclustered), ~names.isin(named)
+    traces = []
+    if behind.any():
+        label = f"{look.percent(behind.mean())}  {look.UNCLUSTERED if color in _TOPIC_COLUMNS else 'none'}"
+        traces.append(_trace(points[behind], label, look.GREY, look.UNCLUSTERED, opacity=0.45, rank=3))
+    if (rest := small & ~behind).any():
+        muted = {name: look.mix(colors[name], "#B9C0C8", 0.55) for name in sizes.index[len(named) :]}
+        label = f"{look.percent(rest.mean())}  {len(sizes) - len(named):,} smaller ones"
+        traces.append(_trace(points[rest], label, names[rest].map(muted).tolist(), "smaller", names=names[rest], rank=2))
+    for name in named:
+        label = f"{look.percent(sizes[name] / len(points))}  {look.escape(name, 24)}"
+        traces.append(_trace(points[names == name], label, colors[name], "", names=names[names == name], rank=1))
+    return traces
+
+
+def _scaled(points: pd.DataFrame, color: str, topics: pd.Series | None) -> list[go.Scattergl]:
+    """One trace with a colour scale over the middle 98 % of the values (so that one outlier can't grey the rest), one for no value."""
+    values = _numbers(points[color])
+    known = values.notna()
+    low, high = np.nanquantile(values, [0.01, 0.99]) if known.any() else (0.0, 1.0)
+    names = topics.map(look.escape) if topics is not None else pd.Series("", index=points.index)
+    traces = []
+    if (~known).any():
+        traces.append(
+            _trace(points[~known], f"no {look.escape(color, 20)}", look.GREY, look.UNCLUSTERED, names=names[~known], opacity=0.45)
+        )
+    if known.any():
+        shown = [
+            f"{name}{' · ' if name else ''}{look.escape(color, 30)} {value:,.4g}"
+            for name, value in zip(names[known], values[known], strict=True)
+        ]
+        trace = _trace(
+            points[known], "", values[known].to_numpy("float32"), "", names=pd.Series(shown, index=points.index[known]), safe=True
+        )
+        bar = {
+            "title": {"text": look.escape(color, 20)},
+            "thickness": 14,
+            "len": 0.6,
+            "outlinewidth": 0,
+            "x": 1.02,
+            "y": 1,
+            "yanchor": "top",
+        }
+        trace.marker.update(colorscale=SCALE, cmin=low, cmax=high if high > low else low + 1, colorbar=bar)
+        traces.append(trace.update(showlegend=False))
+    return traces
+
+
+def _trace(
+    points: pd.DataFrame,
+    label: str,
+    color: Any,
+    group: str,
+    *,
+    names: pd.Series | None = None,
+    opacity: float = 0.8,
+    rank: int = 1,
+    safe: bool = False,
+) -> go.Scattergl:
+    """Points of one legend entry. The hover is one short string a point: WebGL stays fast as long as the text stays short."""
+    heads = [""] * len(points) if names is None else [f"<b>{name if safe else look.escape(name, NAME)}</b><br>" for name in names]
+    return go.Scattergl(
+        x=points["x"].to_numpy("float32"),
+        y=points["y"].to_numpy("float32"),
+        mode="markers",
+        marker={"color": color, "opacity": opacity, "line": {"width": 0}},
+        name=label,
+        legendgroup=group or label,
+        legendrank=1000 * rank,
+        hovertext=[head + body for head, body in zip(heads, _hover(points), strict=True)],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+
+
+def _hover(points: pd.DataFrame) -> list[str]:
+    """Title, the start of the text on two lines, and the source, escaped."""
+    found = []
+    for title, snippet, source in zip(points["title"], points["snippet"], points["source"], strict=True):
+        body = "<br>".join(look.escape(line) for line in look.lines(str(snippet)[: 2 * SNIPPET], SNIPPET // 2, 2))
+        head = f"{look.escape(title, TITLE)}<br>" if str(title).strip() else ""
+        found.append(f"{head}<span style='color:{look.QUIET}'>{body}<br>{look.escape(source, SOURCE)}</span>")
+    return found
+
+
+def _is_scale(values: pd.Series, name: str) -> bool:
+    """Whether a column is drawn on a scale: numbers, except flags and cluster numbers."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values) and name not in _TOPIC_COLUMNS
+
+
+def _names(values: pd.Series, column: str) -> pd.Series:
+    """A column as names: missing is unclustered, a flag says which, a cluster's number says that it is one."""
+    if pd.api.types.is_bool_dtype(values):
+        return values.map({True: column, False: f"not {column}"})
+    names = values.astype(object).where(values.notna(), look.UNCLUSTERED)
+    if pd.api.types.is_numeric_dtype(values):
+        return names.map(lambda value: look.UNCLUSTERED if look.is_unclustered(value) else f"cluster {int(value)}")
+    return names.map(lambda value: look.UNCLUSTERED if look.is_unclustered(value) else str(value))
+
+
+# --- names on the map ------------------------------------------------------------------------------------------------
+
+
+def _labels(points: pd.DataFrame, topics: pd.Series, order: list[str] | None) -> list[dict[str, Any]]:
+    """Name, place (the median page) and colour of the largest topics, largest first."""
+    colors = look.colors_of(topics.unique(), order)
+    sizes = topics[~topics.map(look.is_unclustered)].value_counts()
+    middles: pd.DataFrame = points[["x", "y"]].groupby(topics.to_numpy()).median()
+    return [
+        {"lines": [look.escape(line) for line in look.lines(name, 18, 2)], "width": max(map(len, look.lines(name, 18, 2)), default=1),
+         "x": float(middles.loc[name, "x"]), "y": float(middles.loc[name, "y"]), "color": look.readable_on_paper(colors[name], 5.5)}
+        for name in sizes.index[: NAMED + 5]
+    ]  # fmt: skip
+
+
+def _frame(points: pd.DataFrame, labels: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
+    """Lower and upper corner of what the map opens on: all but the farthest pages, and every named topic.
+
+    A few far pages would shrink all the others to a dot; they are there, beyond the frame, and the caption counts them.
+    """
+    places = points[["x", "y"]].to_numpy(float)
+    corners = [*np.quantile(places, [0.01, 0.99], axis=0), *(np.array([label["x"], label["y"]]) for label in labels[:NAMED])]
+    return np.min(corners, axis=0).tolist(), np.max(corners, axis=0).tolist()
+
+
+def _place(labels: list[dict[str, Any]], middle: np.ndarray, unit: float, box: np.ndarray, theme: look.Theme) -> list[dict[str, Any]]:
+    """Write each name at its topic's middle, or as near as a free place allows; a name with none is left to the legend."""
+    size = round(0.88 * theme.text, 1)
+    taken: list[tuple[np.ndarray, np.ndarray]] = []
+    written = []
+    for label in labels:
+        point = (np.array([label["x"], label["y"]]) - middle) / unit * [1, -1] + box / 2
+        half = np.array([label["width"] * 0.29 * size + 4, len(label["lines"]) * 0.62 * size + 2])
+        shift = next((s for s in _shifts(half) if _is_free(point + s, half, taken, box)), None)
+        if shift is None:
+            continue
+        taken.append((point + shift, half))
+        written.append(
+            {"x": label["x"], "y": label["y"], "xshift": float(shift[0]), "yshift": float(-shift[1]), "showarrow": False,
+             "text": "<br>".join(f"<b>{line}</b>" for line in label["lines"]), "captureevents": False,
+             "font": {"size": size, "color": label["color"], "shadow": "0 0 2px #FFF, 0 0 3px #FFF, 0 0 4px #FFF, 0 0 6px #FFF"}}
+        )  # fmt: skip
+    return written
+
+
+def _shifts(half: np.ndarray) -> list[np.ndarray]:
+    """Places to try, in pixels from the middle: there, then on growing rings."""
+    angles = np.deg2rad([90, 270, 0, 180, 45, 135, 225, 315])
+    rings = [0.5, 0.9, 1.3, 1.8]
+    return [np.zeros(2), *(np.array([np.cos(a) * half[0] * 0.8, np.sin(a) * half[1]]) * ring for ring in rings for a in angles)]
+
+
+def _is_free(at: np.ndarray, half: np.ndarray, taken: list[tuple[np.ndarray, np.ndarray]], box: np.ndarray) -> bool:
+    inside = bool((at >= half).all() and (at + half <= box).all())
+    return inside and not any((np.abs(at - other) < half + other_half).all() for other, other_half in taken)
+
+
+# --- the finding -----------------------------------------------------------------------------------------------------
+
+
+def _topic_words(points: pd.DataFrame, color: str) -> tuple[str, str]:
+    names = _names(points[color], color)
+    sizes = names[~names.map(look.is_unclustered)].value_counts()
+    noun = "topic" if color in _TOPIC_COLUMNS else f"“{color[: look.NAME]}” group"
+    loose = 1 - sizes.sum() / len(names)
+    parts = [_pages(points), look.plural(len(sizes), noun), *([f"{look.percent(loose)} {look.UNCLUSTERED}"] if loose else [])]
+    return concentration(sizes.to_numpy(float) / len(names), noun), " · ".join([*parts, _AXES])
+
+
+def concentration(shares: np.ndarray, noun: str = "topic") -> str:
+    """Who holds most of the text, as a sentence: the fewest groups with half of the pages, or how few there are."""
+    shares = np.sort(shares)[::-1]
+    if shares.size == 0:
+        return f"No {noun} stands out: every page is unclustered"
+    if shares.size == 1:
+        return f"One {noun} holds {look.percent(shares[0])} of the pages"
+    if shares.sum() < 0.5:
+        return f"{look.number(shares.size)} {noun}s hold only {look.percent(shares.sum())} of the pages"
+    few = int(np.searchsorted(np.cumsum(shares), 0.5 - 1e-9)) + 1
+    few = max(few, min(3, shares.size - 1))  # three are easier to hold in mind than one, and say as much
+    held = look.percent(shares[:few].sum())
+    return f"{look.number(few)} of {look.number(shares.size)} {noun}s {'holds' if few == 1 else 'hold'} {held} of the pages"
+
+
+def _scale_words(points: pd.DataFrame, color: str, topics: pd.Series | None) -> tuple[str, str]:
+    """Which topic has most of it, where there are topics, else where the middle half of the pages lies."""
+    known, what = _numbers(points[color]).dropna(), color[: look.NAME]
+    if known.empty:
+        return f"No page has a value of “{what}”", f"{_pages(points)} · {_AXES}"
+    low, high = known.quantile([0.25, 0.75])
+    title = f"Half of the pages have “{what}” between {low:,.3g} and {high:,.3g}"
+    if topics is not None:
+        groups = known.groupby(topics[known.index])
+        solid = [n for n, size in groups.size().items() if size >= min(10, groups.size().max()) and not look.is_unclustered(n)]
+        if len(solid) > 1:
+            means = groups.mean().loc[pd.Index(solid)]
+            title = f"“{str(means.idxmax())[: look.NAME]}” has the highest mean “{what}”: {means.max():,.3g}, of all {known.mean():,.3g}"
+    return title, f"{_pages(points)} · {_AXES}"
+
+
+def _pages(points: pd.DataFrame) -> str:
+    return look.plural(len(points), "page")
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    """As finite numbers; anything else is missing."""
+    return pd.to_numeric(values, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
