@@ -12,7 +12,7 @@ TORCH   ?= cpu
 PROFILE ?= laptop
 NAME    ?= demo
 
-.PHONY: run test lab install lint bench clean
+.PHONY: run test lab install lint bench clean lock
 
 run: install
 	$(BIN)/hare-lab run --corpus demo --profile $(PROFILE) --name $(NAME)
@@ -41,3 +41,13 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
+
+# The lock is made by uv for both platforms at once; CUDA's packages are left to `TORCH=cuda` (see install.sh).
+BOTH := \(python_full_version < '3.14' and platform_machine == 'arm64' and sys_platform == 'darwin'\) or \(python_full_version < '3.14' and platform_machine == 'x86_64' and sys_platform == 'linux'\)
+lock:
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m uv pip compile --quiet --universal --no-annotate --no-header --python-version 3.11.5 --all-extras \
+		$(if $(wildcard requirements.lock),--constraint requirements.lock) pyproject.toml --output-file .lock
+	echo "# Linux x86-64 and macOS arm64, Python 3.11 to 3.13. Made by 'make lock'." > requirements.lock
+	sed -E "/^(nvidia-|cuda-|triton)/d; s/ ; $(BOTH)$$//; s/python_full_version < '3.14' and //g" .lock >> requirements.lock
+	rm .lock

@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
+from hare_lab.corpus import LoadReport
 from hare_lab.errors import InputError, MissingArtifactError
 from hare_lab.run import open_run, provenance, read_run, storage
+from hare_lab.run.reports import decode
 
 
 @pytest.fixture
@@ -51,6 +53,18 @@ def test_an_artifact_comes_back_as_it_went_in(run, value):
         pd.testing.assert_frame_equal(back, value)
     else:
         assert list(back) == list(value)
+
+
+def test_a_report_comes_back_with_its_table_and_its_class(run):
+    report = LoadReport(source="<x>", rows=3, pages=2, unusable=1, reasons={"empty": 1}, files=1, words=9)
+    back = run.make("loading", lambda: report)
+    assert back == report and back._repr_html_() == report._repr_html_()
+
+
+@pytest.mark.parametrize("name", ["os:system", "hare_lab.run.storage:remove"])
+def test_a_stored_report_can_name_no_foreign_class(name):
+    with pytest.raises(ValueError, match="names"):
+        decode({"__class__": name, "fields": {}})
 
 
 def test_a_step_runs_again_only_when_what_it_depends_on_changes(run):

@@ -61,14 +61,8 @@ def demo_rows(size: int | None, seed: int) -> Iterator[tuple[str, dict[str, Any]
 
 def machine_text() -> list[dict[str, Any]]:
     """Every docstring and README of the allowlist and the standard library, exact copies dropped, in a fixed order."""
-    versions = {"python": platform.python_version()}
-    for name in ALLOWLIST:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            log.info("demo: %s is not installed; its text is left out", name)
-    key = hashlib.sha256(json.dumps([versions, SHORTEST, 1]).encode()).hexdigest()[:16]
-    cached = _cache() / f"machine-text-{key}.jsonl.gz"
+    versions = _versions()
+    cached = _cache() / f"machine-text-{_key(versions)}.jsonl.gz"
     if cached.exists():
         with gzip.open(cached, "rt", encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
@@ -76,6 +70,26 @@ def machine_text() -> list[dict[str, Any]]:
     pool = sorted(pages.values(), key=lambda page: str(page["id"]))
     _remember(cached, pool)
     return pool
+
+
+def demo_fingerprint() -> str:
+    """What the demo is made of: the bundled pages' bytes and the versions whose text is drawn from."""
+    pages = b"".join(text_hash(page["text"]).encode() for page in texts.sample_pages())
+    return hashlib.sha256(pages + _key(_versions()).encode()).hexdigest()[:16]
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ALLOWLIST:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            log.info("demo: %s is not installed; its text is left out", name)
+    return found
+
+
+def _key(versions: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps([versions, SHORTEST]).encode()).hexdigest()[:16]
 
 
 def _cache() -> Path:

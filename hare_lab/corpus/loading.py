@@ -7,6 +7,7 @@ A row that can't be used is kept aside with its reason; a file that can't be use
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from hare_lab.report_base import Report
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Source = "str | Path | Dataset | pd.DataFrame | Iterable[str | Mapping[str, Any]]"
 Row = tuple[str, dict[str, Any]]  # where it stands ("posts.jsonl line 3"), its fields
 
 
@@ -105,6 +105,22 @@ def load(source: Any, *, column: str | None = None, limit: int | None = None, se
     words = sum(len(page["text"].split()) for page in good)
     reasons = dict(Counter(row["reason"] for row in bad).most_common())
     return Loaded(pages, removed, LoadReport(name, len(good) + len(bad), len(good), len(bad), reasons, files, words))
+
+
+def fingerprint(source: Any) -> str:
+    """What tells whether a source has changed since it was last read: names, sizes and times of its files, or the demo's parts.
+
+    A hub name stands for itself: pin a revision in the dataset's name where that matters.
+    """
+    name = str(source)
+    if name == "demo":
+        from hare_lab.corpus.demo import demo_fingerprint
+
+        return demo_fingerprint()
+    if name == "-" or name.startswith("hf:"):
+        return name
+    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in expand(name)]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _rows(source: Any, limit: int | None, seed: int) -> tuple[str, int, Iterator[Row]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -143,7 +144,7 @@ class Run:
         Parameters
         ----------
         names : one name, or a tuple for a step that returns several values
-        build : function of no argument, returning the value or a sequence of as many values as names
+        build : function of no argument, returning the value, or for several names a sequence or dataclass of as many
         inputs : names of artifacts of this run that `build` uses; their content hashes enter the key
         params : whatever else the result depends on; must be JSON-able
         code : modules of this package that `build` runs; what they import of ours counts too
@@ -165,7 +166,7 @@ class Run:
         if not all(self._holds(name, key) for name in wanted):
             start = time.perf_counter()
             built = build()
-            values = (built,) if isinstance(names, str) else tuple(built)
+            values = (built,) if isinstance(names, str) else _values(built)
             if len(values) != len(wanted):
                 raise TypeError(f"build returned {len(values)} values for {len(wanted)} names: {', '.join(wanted)}")
             seconds = round(time.perf_counter() - start, 3)
@@ -310,6 +311,13 @@ class Run:
         rows = [(n, e.kind, e.size, f"{e.seconds:.1f} s", e.made) for n in sorted(MAKERS) if self.has(n) for e in [self.entry(n)]]
         caption = f"Run {self.name}: profile {self.profile.name}, corpus {self.corpus}, seed {self.seed}"
         return html_table(rows, ("artifact", "kind", "size", "took", "made"), caption)
+
+
+def _values(built: Any) -> tuple[Any, ...]:
+    """What a step returned for several names: a sequence as it is, a result dataclass field by field."""
+    if dataclasses.is_dataclass(built):
+        return tuple(getattr(built, field.name) for field in dataclasses.fields(built))
+    return tuple(built)
 
 
 def notebooks() -> list[Path]:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from hare_lab.errors import InputError
-from hare_lab.report_base import plain
+from hare_lab.report_base import Report, plain
+from hare_lab.run.reports import decode, encode
 
 
 def kind_of(value: Any) -> tuple[str, str]:
@@ -29,7 +30,7 @@ def kind_of(value: Any) -> tuple[str, str]:
         return "array", ".npy"
     if name == "DataFrame":
         return "table", ".parquet"
-    return "json", ".json"
+    return ("report", ".json") if isinstance(value, Report) else ("json", ".json")
 
 
 def size_of(value: Any) -> str:
@@ -59,12 +60,14 @@ WRITERS: dict[str, Callable[[Any, Path], Any]] = {
     "dataset": lambda value, path: value.save_to_disk(str(path)),
     "array": _save_array,
     "table": lambda value, path: value.to_parquet(path, index=False),
+    "report": lambda value, path: path.write_text(json.dumps(encode(value), ensure_ascii=False, indent=1), encoding="utf-8"),
     "json": lambda value, path: path.write_text(json.dumps(plain(value), ensure_ascii=False, indent=1), encoding="utf-8"),
 }
 READERS: dict[str, Callable[[Path], Any]] = {
     "dataset": _load_dataset,
     "array": lambda path: np.load(path, mmap_mode="r", allow_pickle=False),
     "table": _load_table,
+    "report": lambda path: decode(json.loads(path.read_text(encoding="utf-8"))),
     "json": lambda path: json.loads(path.read_text(encoding="utf-8")),
 }
 
