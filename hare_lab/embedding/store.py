@@ -139,6 +139,9 @@ def write_aside(path: Path, content: bytes) -> None:
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cache_error(path.parent, error) from error
+    try:
         with aside.open("wb") as file:
             file.write(content)
             file.flush()
