@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -121,7 +122,17 @@ def write_results(name: str, measures: list[dict[str, Any]]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(table(record), encoding="utf-8")
+    show(name, table(record))
     return path
+
+
+def show(name: str, text: str) -> None:
+    """Put a benchmark's table wherever a page of text asks for it: between `<!-- table: NAME -->` and `<!-- end -->`."""
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        before = page.read_text(encoding="utf-8") if page.exists() else ""
+        after = re.sub(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + text + m[2], before, flags=re.DOTALL)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
 
 
 def table(record: dict[str, Any]) -> str:

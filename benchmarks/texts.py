@@ -9,7 +9,7 @@ import re
 from collections import Counter
 
 import numpy as np
-from _common import measure, write_results
+from _common import ROOT, measure, write_results
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
@@ -109,6 +109,22 @@ def choices_only(items: list[dict]) -> tuple[float, int]:
     return float(np.mean(found)), len(items)
 
 
+def twenty(pages: list[dict]) -> str:
+    """Twenty random pages as they are, drawn by seed from all of them, for a person to judge."""
+    chosen = [pages[row] for row in np.random.default_rng(20).permutation(len(pages))[:20]]
+    parts = [
+        "# Twenty pages of the sample, as they are",
+        "Drawn by seed from all bundled pages, junk and planted copies included; nothing was chosen or mended. The labels "
+        "stand under each page. Made by `hare-lab bench texts`.",
+    ]
+    for page in chosen:
+        copy = f", {page['duplicate_kind']} copy of {page['duplicate_of']}" if page["duplicate_of"] else ""
+        leaks = "".join(f", {leak['kind']} leak of {leak['item']}" for leak in page["leaks"])
+        label = f"{page['topic']}, {page['tier']}, {page['voice']}, {page['language']}{copy}{leaks}"
+        parts += [f"## {page['title']}", f"`````text\n{page['text']}\n`````", f"*{page['id']}: {label}*"]
+    return "\n\n".join(parts) + "\n"
+
+
 def main() -> None:
     """Measure everything and write the table."""
     pages = texts.sample_truth()
@@ -140,6 +156,7 @@ def main() -> None:
         measure("texts.choices_only", guesser, target=0.30, **low, interval=(0.25 - spread, 0.25 + spread),
                 how=f"bag-of-words guesser that sees no question, {n_items} items; the interval is chance"),
     ]  # fmt: skip
+    (ROOT / "docs" / "twenty-pages.md").write_text(twenty(pages), encoding="utf-8")
     print(write_results("texts", measures).with_suffix(".md").read_text())
 
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -122,7 +122,7 @@ def figure(
         raise InputError(f'format "{format}" is unknown; choose one of {", ".join(figures.FORMATS)}')
     caption = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["caption"]
     drawn = figures.themed(figures.from_json(stored.read_text(encoding="utf-8")), theme)
-    content = figures.html(drawn, caption).encode() if format == "html" else figures.image(drawn, format)
+    content = figures.html(drawn, caption).encode() if format == "html" else figures.image(drawn, cast(Literal["png", "svg", "pdf"], format))
     target = out or folder / f"{name}-{theme}.{format}"
     aside = target.with_name(f".{target.name}.part")
     aside.write_bytes(content)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hare_lab import clustering, corpus, dedup, diversity, embedding, topics
+from hare_lab.errors import InputError
 from hare_lab.priors import Priors
 from hare_lab.report_base import plain
 
@@ -32,6 +33,10 @@ class Mapped:
     vectors: np.ndarray
     topics: topics.Topics
     steps: dict[str, Any]
+
+    def parts(self) -> tuple[Dataset, Dataset, np.ndarray, pd.DataFrame, dict[str, Any]]:
+        """Pages, removed, vectors, the table of topics, and the reports as plain values: what a run keeps."""
+        return self.pages, self.removed, self.vectors, self.topics.table, self.report()
 
     def figure(self) -> go.Figure:
         """The topic map."""
@@ -72,6 +77,9 @@ def map_corpus(
 
     loaded = corpus.load(source, column=column, limit=limit, seed=seed)
     cleaned = corpus.clean(loaded.pages, priors)
+    if len(cleaned.pages) == 0:
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in cleaned.report.removed.items())
+        raise InputError(f"{source}: no page is left after cleaning: {reasons}; loosen `cleaning` or `languages` in the priors")
     pages, removed = cleaned.pages, [loaded.removed, cleaned.removed]
     steps: dict[str, Any] = {"load": loaded.report, "clean": cleaned.report}
     steps["exact copies"] = dedup.exact(pages)
@@ -122,7 +130,21 @@ def points(pages: Dataset, table: pd.DataFrame) -> pd.DataFrame:
         for c in ("id", "title", "source", "x", "y", "cluster", "nearest_cluster", "strength", "words", "language")
         if c in pages.column_names
     ]
-    frame = pages.select_columns(columns).to_pandas()
+    frame: pd.DataFrame = pages.select_columns(columns).to_pandas()
     frame["snippet"] = [" ".join(text[: 2 * SNIPPET].split())[:SNIPPET] for text in pages["text"]]
     frame["topic"] = pd.Series([names.get(c, "unclustered") for c in frame["cluster"]], index=frame.index)
     return frame
+
+
+def funnel(pages: Dataset, removed: Dataset) -> pd.DataFrame:
+    """Columns step, pages, removed: how many were left after each reason, in the order of the steps."""
+    import pandas as pd
+
+    why = pd.DataFrame({"step": list(removed["step"]), "reason": list(removed["reason"])})
+    left = len(pages) + len(removed)
+    rows = [{"step": "read", "pages": left, "removed": 0}]
+    for _, counts in why.groupby("step", sort=False)["reason"]:
+        for reason, count in counts.value_counts().items():
+            left -= int(count)
+            rows.append({"step": str(reason), "pages": left, "removed": int(count)})
+    return pd.DataFrame(rows)

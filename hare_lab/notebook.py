@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 from hare_lab.report_base import html_table, readable
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from hare_lab.run import Run
 
 
@@ -52,6 +55,30 @@ def table(rows: Any, caption: str = "") -> Any:
     return HTML(html_table(rows, caption=caption))
 
 
+def page(row: Mapping[str, Any], length: int = 1200) -> Any:
+    """One page as it is, title and source first; the text is shown letter by letter, whatever it holds."""
+    from IPython.display import HTML
+
+    text = row["text"] if len(row["text"]) <= length else row["text"][:length] + " ..."
+    head = " · ".join(html.escape(str(part)) for part in (row.get("title") or "no title", row.get("source", ""), row["id"]) if part)
+    return HTML(f'<p style="margin:.6em 0 .2em"><b>{head}</b></p><div style="{_PAGE}">{html.escape(text)}</div>')
+
+
+def before_after(before: Dataset, after: Dataset, *, count: int = 2, seed: int = 0, length: int = 1500) -> Any:
+    """Some pages that a step changed, drawn by seed: what was cut in red, what stands in its place in green."""
+    import numpy as np
+    from IPython.display import HTML
+
+    old = dict(zip(before["id"], before["text"], strict=True))
+    both = ((page, old[page], new) for page, new in zip(after["id"], after["text"], strict=True))
+    changed = [(page, was, now) for page, was, now in both if was.split() != now.split()]
+    if not changed:
+        return HTML("<p>No page was changed.</p>")
+    chosen = (changed[row] for row in np.random.default_rng(seed).permutation(len(changed))[:count])
+    parts = [f'<p style="margin:.6em 0 .2em"><b>{html.escape(page)}</b></p>{_marked(was, now, length)}' for page, was, now in chosen]
+    return HTML("".join(parts))
+
+
 def control(draw: Callable[..., Any], **widgets: Any) -> None:
     """Show `draw(**values)` with its controls above it; moving one redraws the same picture.
 
@@ -70,6 +97,30 @@ def control(draw: Callable[..., Any], **widgets: Any) -> None:
     shown = display(draw(**values()), display_id=True)
     for widget in widgets.values():
         widget.observe(lambda _: shown.update(draw(**values())), names="value")
+
+
+_PAGE = "white-space:pre-wrap;border-left:3px solid #8886;padding:.2em 1em;max-width:80ch;max-height:24em;overflow:auto"
+
+
+def _marked(old: str, new: str, length: int) -> str:
+    """The words of both texts in order, with what only one of them has marked; the stretch around the first difference."""
+    a, b = (re.findall(r"\s+|\S+", text) for text in (old, new))
+    pieces = []
+    for what, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes() if len(a) * len(b) < 4_000_000 else []:
+        if what == "equal":
+            pieces.append(html.escape("".join(a[i:j])))
+            continue
+        cut, put = "".join(a[i:j]), "".join(b[k:m])
+        pieces.append(f'<del style="background:#d5525233">{html.escape(cut)}</del>' if cut.strip() else "")
+        pieces.append(f'<ins style="background:#009e7333">{html.escape(put)}</ins>' if put.strip() else html.escape(put))
+    shown, used = [], 0
+    start = max(0, next((n for n, piece in enumerate(pieces) if piece.startswith("<del")), 0) - 1)
+    for piece in pieces[start:]:
+        shown.append(piece if piece.startswith("<") or len(piece) < 400 else f"{piece[:200]} ... {piece[-200:]}")
+        used += len(shown[-1])
+        if used > length:
+            break
+    return f'<div style="{_PAGE}">{"".join(shown)}</div>'
 
 
 def _escaped(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,20 @@ def sample_truth(path: Path = DATA / "sample" / "pages.jsonl") -> list[dict[str,
                 raise InputError(f'{path} line {number}: field "leaks" must hold objects with "item" and "kind"')
             _one_of(path, number, "leaks", leak["kind"], LEAK_KINDS)
     return rows
+
+
+def planted_copies_found(removed: Iterable[str], truth: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
+    """For each kind of planted copy: its name, how many of the pairs lost one page or both, how many pairs there are.
+
+    Parameters
+    ----------
+    removed : ids of removed pages, as the loader gives them ("sample#page-0001")
+    truth : rows of `sample_truth`
+    """
+    gone = {str(page).rpartition("#")[2] for page in removed}
+    pairs = [(row["duplicate_kind"], row["id"], row["duplicate_of"]) for row in truth if row["duplicate_of"]]
+    found = [(kind, bool({a, b} & gone)) for kind, a, b in pairs]
+    return [(kind, sum(hit for k, hit in found if k == kind), sum(k == kind for k, _ in found)) for kind in DUPLICATE_KINDS]
 
 
 def items(path: Path = DATA / "benchmark" / "items.jsonl") -> list[dict[str, Any]]:

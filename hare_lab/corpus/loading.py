@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hare_lab.corpus.files import expand, read_file, read_stdin
-from hare_lab.corpus.pages import PAGE_COLUMNS, REMOVED_COLUMNS, removed_table, table
+from hare_lab.corpus.pages import PAGE_COLUMNS, REMOVED_COLUMNS, Collector, removed_table
 from hare_lab.errors import InputError
 from hare_lab.report_base import Report
 
@@ -86,25 +86,27 @@ def load(source: Any, *, column: str | None = None, limit: int | None = None, se
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}; give a number of pages of at least 1")
     name, files, rows = _rows(source, limit, seed)
-    good: list[dict[str, Any]] = []
-    bad: list[dict[str, Any]] = []
+    good, bad = Collector(PAGE_COLUMNS), Collector((*PAGE_COLUMNS, *REMOVED_COLUMNS))
+    reasons: Counter[str] = Counter()
     seen: Counter[str] = Counter()
+    words, first = 0, ""
     for number, (where, fields) in enumerate(rows):
         if limit is not None and number >= limit:
             break
         page, reason, detail = _page(where, fields, column, seen)
         if reason:
-            bad.append({**page, "step": "load", "reason": reason, "detail": detail})
+            bad.add({**page, "step": "load", "reason": reason, "detail": detail})
+            reasons[reason] += 1
+            first = first or f"; the first: {detail}"
         else:
-            good.append(page)
-    if not good:
-        first = f"; the first: {bad[0]['detail']}" if bad else ""
+            good.add(page)
+            words += len(page["text"].split())
+    if not len(good):
         raise InputError(f"{name}: no usable text in {len(bad)} rows{first}; check the file, or pass --column to name the text column")
-    pages = table(good, PAGE_COLUMNS)
-    removed = table(bad, (*PAGE_COLUMNS, *REMOVED_COLUMNS)) if bad else removed_table(pages, [], "load", [], [])
-    words = sum(len(page["text"].split()) for page in good)
-    reasons = dict(Counter(row["reason"] for row in bad).most_common())
-    return Loaded(pages, removed, LoadReport(name, len(good) + len(bad), len(good), len(bad), reasons, files, words))
+    pages = good.dataset()
+    removed = bad.dataset() if len(bad) else removed_table(pages, [], "load", [], [])
+    report = LoadReport(name, len(good) + len(bad), len(good), len(bad), dict(reasons.most_common()), files, words)
+    return Loaded(pages, removed, report)
 
 
 def fingerprint(source: Any) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 if TYPE_CHECKING:
+    import pandas as pd
     from datasets import Dataset
 
 PAGE_COLUMNS = ("id", "text", "title", "source")
@@ -29,22 +29,77 @@ def text_hash(text: str) -> str:
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Dataset:
     """Rows as a Dataset that has at least `columns` (all text), whatever else the rows hold."""
-    from datasets import Dataset
+    collected = Collector(columns)
+    for row in rows:
+        collected.add(row)
+    return collected.dataset()
 
-    batches = [_arrow(batch, columns) for batch in _batches(rows)]
-    if not batches:
-        return Dataset(pa.table({c: pa.array([], pa.string()) for c in columns}))
-    try:
-        joined = pa.concat_tables(batches, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # a column changes its type between batches
-        joined = pa.concat_tables([_as_json(b, _clashing(batches)) for b in batches], promote_options="permissive")
-    return Dataset(joined.combine_chunks())
+
+class Collector:
+    """Takes rows one at a time and keeps them as Arrow batches, so that a large corpus never stands in memory as objects."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = columns
+        self._waiting: list[Mapping[str, Any]] = []
+        self._batches: list[pa.Table] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting) + sum(batch.num_rows for batch in self._batches)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take one row."""
+        self._waiting.append(row)
+        if len(self._waiting) == BATCH:
+            self._flush()
+
+    def dataset(self) -> Dataset:
+        """All rows taken so far, in order; a column whose type changes on the way is kept as JSON text."""
+        from datasets import Dataset
+
+        self._flush()
+        if not self._batches:
+            return Dataset(pa.table({c: pa.array([], pa.string()) for c in self.columns}))
+        try:
+            joined = pa.concat_tables(self._batches, promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            clashing = _clashing(self._batches)
+            joined = pa.concat_tables([_as_json(b, clashing) for b in self._batches], promote_options="permissive")
+        return Dataset(joined.combine_chunks())
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._batches.append(_arrow(self._waiting, self.columns))
+            self._waiting = []
 
 
 def removed_table(pages: Dataset, rows: Sequence[int], step: str, reasons: Sequence[str], details: Sequence[str]) -> Dataset:
     """The pages at `rows`, with why each went: the shape that every step's `removed` has."""
     why = {"step": [step] * len(rows), "reason": list(reasons), "detail": list(details)}
     return with_columns(pages.select(list(rows)), {name: pa.array(values, pa.string()) for name, values in why.items()})
+
+
+def word_counts(pages: Dataset) -> pd.DataFrame:
+    """One row a page: `id` and `words`, by white space."""
+    import pandas as pd
+
+    return pd.DataFrame({"id": list(pages["id"]), "words": [len(text.split()) for text in pages["text"]]})
+
+
+def account(earlier: Sequence[Dataset], pages: Dataset, removed: Dataset) -> tuple[Dataset, Dataset]:
+    """The pages that are left, and everything that was removed on the way, in one table each.
+
+    Raises
+    ------
+    ValueError
+        If a page stands in both: some step has lost count.
+    """
+    from datasets import concatenate_datasets
+
+    gone = concatenate_datasets([*earlier, removed])
+    both = set(pages["id"]) & set(gone["id"])
+    if both:
+        raise ValueError(f"{len(both)} pages are both kept and removed, {min(both)} among them")
+    return pages, gone
 
 
 def with_columns(pages: Dataset, columns: Mapping[str, pa.Array]) -> Dataset:
@@ -59,13 +114,7 @@ def with_columns(pages: Dataset, columns: Mapping[str, pa.Array]) -> Dataset:
     return Dataset(arrow)
 
 
-def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    iterator = iter(rows)
-    while batch := list(islice(iterator, BATCH)):
-        yield batch
-
-
-def _arrow(batch: list[Mapping[str, Any]], columns: Sequence[str]) -> pa.Table:
+def _arrow(batch: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pa.Table:
     names = list(dict.fromkeys([*columns, *(key for row in batch for key in row)]))
     return pa.table({name: _column([row.get(name) for row in batch], text=name in columns) for name in names})
 

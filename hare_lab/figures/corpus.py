@@ -52,6 +52,44 @@ def cleaning_funnel(steps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     return figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(rows) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK)
 
 
+def page_lengths(lengths: pd.DataFrame, *, at_least: int = 0, theme: str = "screen") -> go.Figure:
+    """How long the pages are, and which of them a shortest length would remove.
+
+    Parameters
+    ----------
+    lengths : DataFrame with a column `words`
+        One row a page.
+    at_least : words below which a page goes
+    theme : screen, paper or talk
+
+    Raises
+    ------
+    InputError
+        If the column is missing or holds no numbers.
+    """
+    look.theme_of(theme)
+    look.need(lengths, ["words"], "page lengths")
+    if lengths.empty:
+        return look.nothing("No page to measure", theme)
+    look.need_numbers(lengths, ["words"], "page lengths")
+    words = lengths["words"].to_numpy(float)
+    gone = float((words < at_least).mean())
+    title = f"{look.percent(gone) if gone else 'None'} of the pages are shorter than {at_least:,} words"
+    subtitle = f"{look.plural(len(words), 'page')}; half of them have {np.median(words):,.0f} words or more"
+    most = max(50.0, float(np.quantile(words, 0.98)))  # a few giants would flatten everybody else
+    counts, edges = np.histogram(np.minimum(words, most), bins=np.arange(0, most + 10, 10))
+    colors = [look.LOST if right <= at_least else look.KEPT for right in edges[1:]]
+    figure = look.canvas(title, subtitle, theme=theme, height=0.75)
+    figure.add_bar(
+        x=(edges[1:] + edges[:-1]) / 2, y=counts, marker_color=colors, hovertemplate="about %{x:.0f} words: %{y:,} pages<extra></extra>"
+    )
+    if at_least:
+        figure.add_vline(x=at_least, line={"color": look.INK, "width": 1.5, "dash": "dot"})
+    figure.update_layout(bargap=0.06, showlegend=False)
+    figure.update_xaxes(title_text="words (the last bar holds all longer pages)", range=[0, most + 10])
+    return figure.update_yaxes(title_text="pages")
+
+
 def similarity_histogram(similarities: pd.DataFrame, *, threshold: float | None = None, theme: str = "screen") -> go.Figure:
     """How alike pages and their nearest neighbours are, and what a threshold would call a duplicate.
 

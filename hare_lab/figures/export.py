@@ -16,6 +16,7 @@ import plotly.io as pio
 from hare_lab.errors import InputError
 from hare_lab.figures import look, maps
 
+FORMATS = ("html", "png", "svg", "pdf")
 CONFIG = {
     "displaylogo": False,
     "responsive": False,  # names on a map are placed for this size

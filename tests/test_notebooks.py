@@ -1,0 +1,119 @@
+"""Every notebook runs, offline, in the small profile, and what it wrote is checked; so are its controls and its prose."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import Dataset
+
+from hare_lab import notebook, texts
+from hare_lab.run import notebooks, read_run
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """One run of all notebooks from the command line, as `make run` does it, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("runs")
+    env = {**os.environ, "HARE_LAB_RUNS": str(folder), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    words = [sys.executable, "-m", "hare_lab.cli", "run", "--profile", "small", "--name", "test"]
+    finished = subprocess.run(words, env=env, capture_output=True, text=True, timeout=800)
+    assert finished.returncode == 0, finished.stderr
+    return read_run(folder / "test")
+
+
+def test_every_notebook_was_executed_to_its_end(done):
+    for path in notebooks():
+        cells = nbformat.read(done.folder / "notebooks" / path.name, as_version=4).cells
+        assert all(cell.execution_count for cell in cells if cell.cell_type == "code"), path.name
+
+
+def test_pages_and_removed_partition_what_was_loaded(done):
+    came = set(done.load("loaded")["id"]) | set(done.load("unusable")["id"])
+    pages, removed = set(done.load("pages")["id"]), set(done.load("removed")["id"])
+    assert pages | removed == came and not pages & removed
+    assert all(done.load("removed")["reason"])
+
+
+def test_every_planted_exact_copy_and_nearly_every_near_copy_is_found(done):
+    found = {kind: hits / planted for kind, hits, planted in texts.planted_copies_found(done.load("removed")["id"], texts.sample_truth())}
+    assert found["exact"] == 1 and found["near"] >= 0.95
+
+
+def test_the_map_separates_the_bundled_topics(done):
+    """Bundled pages of one topic mostly share a cluster's neighbourhood: the purity of clusters is far above chance."""
+    topic = {f"sample#{page['id']}": page["topic"] for page in texts.sample_truth() if page["tier"] != "junk"}
+    mapped = done.load("mapped").to_pandas()
+    known = mapped[mapped["id"].isin(list(topic))].assign(topic=lambda frame: frame["id"].map(topic))
+    largest = known.groupby("nearest_cluster")["topic"].agg(lambda found: found.value_counts().iloc[0]).sum()
+    assert largest / len(known) > 0.3
+    assert (mapped["nearest_cluster"] >= 0).all() and (mapped["cluster"] >= -1).all()
+
+
+def test_every_page_has_a_unit_vector(done):
+    vectors = done.load("vectors")
+    assert len(vectors) == len(done.load("mapped"))
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+
+
+def test_every_figure_is_saved_with_its_data_caption_and_provenance(done):
+    manifest = json.loads((done.folder / "manifest.json").read_text())
+    assert {"tour_map", "tour_sizes", "tour_funnel", "cleaning_funnel", "topic_map", "topic_hierarchy", "diversity_profile"} <= set(
+        manifest["figures"]
+    )
+    for name, about in manifest["figures"].items():
+        assert about["caption"] and about["inputs"], name
+        assert len(pd.read_csv(done.folder / "figures" / f"{name}.csv")) > 0
+        assert "plotly" in (done.folder / "figures" / f"{name}.html").read_text()[:200_000].lower()
+
+
+def test_a_second_run_makes_nothing_again(done):
+    before = {name: done.entry(name).made for name in ("loaded", "clean", "vectors", "cluster", "topics")}
+    done.execute(next(path for path in notebooks() if path.name.startswith("02")))
+    assert {name: done.entry(name).made for name in before} == before
+
+
+# --- what the notebooks call ------------------------------------------------------------------------------------------
+
+
+def test_numbers_in_prose_are_filled_in_and_text_is_shown_letter_by_letter():
+    said = notebook.say("**{n}** of {share:.0%} in {name}", n=12345, share=0.256, name="<b>*x*</b>").data
+    assert said == "**12,345** of 26% in &lt;b&gt;\\*x\\*&lt;/b&gt;"
+
+
+def test_a_control_shows_its_figure_at_once_and_redraws_it(monkeypatch):
+    from ipywidgets import IntSlider
+
+    shown = []
+
+    class Handle:
+        def update(self, figure):
+            shown.append(figure)
+
+    def display(thing, display_id=False):
+        if display_id:
+            shown.append(thing)
+            return Handle()
+        return None
+
+    monkeypatch.setattr("IPython.display.display", display)
+    slider = IntSlider(value=3, min=0, max=9)
+    notebook.control(lambda k: f"figure of {k}", k=slider)
+    slider.value = 7
+    assert shown == ["figure of 3", "figure of 7"]
+
+
+def test_a_page_and_its_changes_are_escaped():
+    hostile = "<script>alert(1)</script> and some words"
+    before = Dataset.from_dict({"id": ["<i>"], "text": [hostile + " cut"], "title": ["<b>"], "source": ["s"]})
+    after = Dataset.from_dict({"id": ["<i>"], "text": [hostile]})
+    for shown in (notebook.page(before[0]).data, notebook.before_after(before, after).data):
+        assert "<script>" not in shown and "<i>" not in shown and "&lt;script&gt;" in shown
+    assert "<del" in notebook.before_after(before, after).data

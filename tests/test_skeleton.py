@@ -1,0 +1,142 @@
+"""The house itself: it opens at once, its pins agree, its words are clean, and bad usage is one sentence and exit 2."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+import hare_lab
+from hare_lab.report_base import html_table, plain
+
+ROOT = Path(__file__).parent.parent
+LOCK = dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+
+
+def command(*words, **kwargs):
+    return subprocess.run([sys.executable, "-m", "hare_lab.cli", *words], capture_output=True, text=True, cwd=ROOT, **kwargs)
+
+
+def quickest(words, times=3):
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *words], check=True, capture_output=True, cwd=ROOT)
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def test_the_package_opens_at_once():
+    nothing = quickest(["-c", "pass"])
+    assert quickest(["-c", "import hare_lab"]) - nothing < 0.5
+    assert quickest(["-m", "hare_lab.cli", "--help"]) - nothing < 1.0
+
+
+@pytest.mark.parametrize("name", hare_lab.MODULES)
+def test_every_module_is_there_and_says_what_it_answers(name):
+    assert len(importlib.import_module(f"hare_lab.{name}").__doc__.splitlines()[0]) > 20
+
+
+def test_an_unknown_module_is_named():
+    with pytest.raises(AttributeError, match="its modules are"):
+        _ = hare_lab.nonsense
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = "torch datasets pandas plotly sklearn umap transformers"
+    script = f"import sys, hare_lab; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_modules_import_only_what_stands_above_them():
+    """The order of the design: a module imports only modules before it in this list."""
+    order = [
+        "errors",
+        "report_base",
+        "priors",
+        "run",
+        "figures",
+        "texts",
+        "corpus",
+        "dedup",
+        "embedding",
+        "clustering",
+        "topics",
+        "diversity",
+    ]
+    above = {name: set(order[:position]) for position, name in enumerate(order)}
+    above["figures"] = {"errors"}
+    for name in order:
+        folder = ROOT / "hare_lab" / name
+        for file in [*folder.rglob("*.py"), folder.with_suffix(".py")]:
+            if file.exists():
+                found = set(re.findall(r"^\s*(?:from|import) hare_lab\.(\w+)", file.read_text(), re.MULTILINE))
+                found |= {
+                    m
+                    for line in re.findall(r"^\s*from hare_lab import ([\w, ]+)", file.read_text(), re.MULTILINE)
+                    for m in line.split(", ")
+                }
+                lazy = {"figures"}  # a report draws itself, and only then imports the figures
+                assert found - {name} - above[name] - lazy == set(), file
+
+
+def test_the_environments_pins_are_the_locks():
+    wanted = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pins = dict(entry.split("=")[:2] for entry in wanted if isinstance(entry, str) and "=" in entry)
+    assert LOCK["torch"] == pins["pytorch-cpu"] and pins["python"] == "3.11"
+    assert next(entry["pip"] for entry in wanted if isinstance(entry, dict)) == ["-r requirements.lock", "-e . --no-deps"]
+
+
+def test_the_lock_holds_every_dependency_and_no_cuda():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = project["dependencies"] + [d for extra in project["optional-dependencies"].values() for d in extra]
+    names = {re.split(r"[<>=\[ ]", entry)[0].lower().replace("_", "-") for entry in asked}
+    assert names <= {name.lower().replace("_", "-") for name in LOCK}
+    assert not [name for name in LOCK if name.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_notebooks_are_thin_and_stored_without_outputs():
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        code = [cell for cell in cells if cell.cell_type == "code"]
+        assert len(cells) <= 26 and not any(cell.outputs or cell.execution_count for cell in code), path
+        assert "parameters" in code[0].metadata["tags"] and code[0].source.count("import ") == 1
+        assert any("notebook.control(" in cell.source for cell in code), f"{path} has no control"
+        assert "## Exercises" in "".join(cell.source for cell in cells)
+        for body in re.findall(r"^def .*\n((?:[ \t]+.*\n?)*)", "\n\n".join(cell.source for cell in code), re.MULTILINE):
+            assert body.count("\n") <= 10, path
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["map", "nowhere.jsonl", "--out", "x"], "no file or folder nowhere.jsonl"),
+        (["map", "demo", "--out", "x", "--limit", "0"], "limit is 0"),
+        (["map", "demo", "--out", "x", "--priors", "nowhere.yaml"], "no file nowhere.yaml"),
+        (["run", "--profile", "huge"], 'profile "huge" is unknown'),
+        (["run", "--only", "99"], "names no notebook"),
+        (["bench", "speed"], 'no benchmark "speed"'),
+        (["figure", "map", "--run", "no-such-run"], "no run no-such-run"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_exit_2(tmp_path, words, sentence):
+    done = command(*words, env={**__import__("os").environ, "HARE_LAB_RUNS": str(tmp_path)})
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and sentence in done.stderr and done.stderr.startswith("hare-lab: ")
+
+
+def test_an_unknown_option_is_exit_2():
+    assert command("map", "demo").returncode == 2
+
+
+def test_values_become_plain_and_are_escaped():
+    assert json.dumps(plain({"a": (1, Path("x")), 2: {3.5}})) == '{"a": [1, "x"], "2": [3.5]}'
+    assert "<b>" not in html_table([["<b>", 1234567]]) and "1,234,567" in html_table([["<b>", 1234567]])
