@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from hare_lab.report_base import readable
 
 # The intervals promise 95 %. They are drawn at 98 % of Student's or the normal curve, because shares and distances are skewed
-# and neither curve is: measured coverage is 96 to 99 % (docs/diversity.md).
+# and neither curve is: measured coverage is 97 to 98 %, less for few pages (docs/diversity.md).
 LEVEL = 0.98
 
 
