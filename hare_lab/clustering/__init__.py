@@ -1,0 +1,20 @@
+"""Which pages belong together, which belong nowhere, and where does each lie on a map?
+
+    clusters = cluster(vectors, seed=0)
+    clusters.cluster          # int32 (n,), -1 = unclustered
+    clusters.nearest_cluster  # int32 (n,), never -1
+    clusters.layout           # float32 (n, 2)
+    clusters.report           # how many, how large, what share is unclustered, how long it took
+
+Clusters are communities of the graph of nearest neighbours, sharpened once by the directions that tell a first, finer
+grouping apart. The map is drawn from the neighbours in the vectors as they came, so its islands owe nothing to the
+clusters. `neighbours` finds neighbours, `communities` groups them, `layout` draws, `fit` wires them together. What was
+tried, and how the default was chosen: docs/clustering.md.
+"""
+
+from __future__ import annotations
+
+from hare_lab.clustering.fit import Clusters, assign, cluster
+from hare_lab.clustering.report import ClusterReport
+
+__all__ = ["ClusterReport", "Clusters", "assign", "cluster"]

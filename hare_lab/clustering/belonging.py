@@ -1,0 +1,89 @@
+"""Which cluster does a page belong to, how strongly, and is that strong enough to say so?
+
+Strength is read from the neighbours in the vectors as they came, not from the sharpened space, which was shaped by the
+clusters themselves. New pages, and those beyond the sample, belong where their neighbours belong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hare_lab.clustering import neighbours
+
+LEAST_STRENGTH = 0.5  # most of the neighbourhood
+VOTERS = 15  # neighbours that assign a new page
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a fit or a vote finds, before it is told apart into clustered and not."""
+
+    nearest: np.ndarray
+    strength: np.ndarray
+    layout: np.ndarray
+    least: float
+
+
+def settled(
+    indices: np.ndarray, weights: np.ndarray, labels: np.ndarray, copies: np.ndarray, noise: float | None, least_size: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Nearest cluster and strength of each page, and the least strength, once communities too small are dissolved."""
+    while True:
+        strength = (weights * (labels[indices] == labels[:, None])).sum(axis=1) / weights.sum(axis=1)
+        least = LEAST_STRENGTH if noise is None else _quantile(strength, copies, noise)
+        core = np.bincount(labels, copies * (strength >= least))
+        if core.max() < least_size:  # nothing stands out: the pages are one cluster
+            return np.zeros_like(labels), np.ones_like(strength), least
+        small = core < least_size
+        if not small.any():
+            return _by_size(labels, copies), strength, least
+        homes, _ = plurality(labels[indices], weights * ~small[labels[indices]])
+        homes = np.where(small[homes], int(core.argmax()), homes)  # every neighbour is homeless too
+        labels = np.unique(np.where(small[labels], homes, labels), return_inverse=True)[1]
+
+
+def plurality(votes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The vote with most weight in each row, and its share of the row's weight; votes and weights are (m, k)."""
+    support = np.stack([(weights * (votes == votes[:, [j]])).sum(axis=1) for j in range(votes.shape[1])], axis=1)
+    best = support.argmax(axis=1)
+    rows = np.arange(len(votes))
+    return votes[rows, best], support[rows, best] / np.maximum(weights.sum(axis=1), 1e-12)
+
+
+def voted(new: np.ndarray, old: np.ndarray, found: Found) -> Found:
+    """New pages by their neighbours among those found."""
+    middle = old.mean(axis=0)
+    k = min(VOTERS, len(old))
+    indices, similarities = neighbours.nearest(neighbours.unit(new - middle), neighbours.unit(old - middle), k)
+    weights = neighbours.closeness(similarities)
+    votes = found.nearest[indices]
+    winner, strength = plurality(votes, weights)
+    weights *= votes == winner[:, None]
+    weights /= weights.sum(axis=1, keepdims=True)
+    layout = (found.layout[indices] * weights[:, :, None]).sum(axis=1)
+    return Found(winner, strength, layout.astype(np.float32), found.least)
+
+
+def extended(vectors: np.ndarray, chosen: np.ndarray, fitted: Found) -> Found:
+    """The fit on the chosen pages, and every other page by its neighbours among them."""
+    rest = np.setdiff1d(np.arange(len(vectors)), chosen, assume_unique=True)
+    others = voted(vectors[rest], vectors[chosen], fitted)
+    order = np.argsort(np.concatenate([chosen, rest]))
+    both = lambda name: np.concatenate([getattr(fitted, name), getattr(others, name)])[order]  # noqa: E731
+    return Found(both("nearest"), both("strength"), both("layout"), fitted.least)
+
+
+def _by_size(labels: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """Labels renumbered so that 0 is the largest."""
+    rank = np.argsort(np.argsort(-np.bincount(labels, copies), kind="stable"), kind="stable")
+    renumbered: np.ndarray = rank[labels]
+    return renumbered
+
+
+def _quantile(strength: np.ndarray, copies: np.ndarray, noise: float) -> float:
+    """The strength that leaves a share `noise` of the pages below it."""
+    order = np.argsort(strength, kind="stable")
+    below = np.cumsum(copies[order]) - copies[order]
+    return float(strength[order][np.searchsorted(below, noise * copies.sum(), side="right") - 1])

@@ -1,0 +1,258 @@
+"""From vectors to clusters, strength and map: checks, memory, the steps in a row, and new pages by their neighbours."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from hare_lab.clustering import communities, neighbours
+from hare_lab.clustering.belonging import LEAST_STRENGTH, Found, extended, settled, voted
+from hare_lab.clustering.layout import lay_out, main_directions
+from hare_lab.clustering.report import ClusterReport
+from hare_lab.errors import InputError
+
+FINE = 10.0  # resolution of the first grouping, which only shapes the space
+COARSE = 4.0  # resolution of the clusters
+GROUPINGS = 2  # first groupings that have a say in the space
+RUNS = 10  # runs whose agreement makes the final graph
+MAX_FIT = 50_000  # exact neighbours cost the square of this: about 20 s twice on two cores
+LEAST_FIT = 1_000
+COPY = 512  # vectors that agree to 1/512 in each place are one page many times
+
+RULES = {
+    "cluster": "communities (Leiden) of the graph of nearest neighbours in the space that separates a first, finer grouping best",
+    "strength": "share of a page's nearest neighbours in the vectors, weighted by closeness, that are in its community",
+    "unclustered": "strength below the least strength: less than half of its neighbourhood agrees, unless a share was asked for",
+    "nearest_cluster": "the cluster of the page's community; where that is none, the one that its neighbours hold to most",
+    "layout": "UMAP of the neighbours in the vectors as they came; no axis has a unit",
+}
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Pages in clusters and on a map, in the order of the vectors.
+
+    `cluster` int32 (n,), -1 = unclustered; `nearest_cluster` int32 (n,), never -1; `layout` float32 (n, 2); `strength`
+    float32 (n,), 0 to 1: how much of a page's neighbourhood is in its nearest cluster. Cluster 0 is the largest.
+    """
+
+    cluster: np.ndarray
+    nearest_cluster: np.ndarray
+    layout: np.ndarray
+    strength: np.ndarray
+    report: ClusterReport
+
+
+def cluster(
+    vectors: np.ndarray,
+    *,
+    seed: int = 0,
+    n_clusters: int | None = None,
+    noise: float | None = None,
+    min_cluster_size: int | None = None,
+    n_neighbors: int = 30,
+    sample: int | None = None,
+    memory_gib: float = 3.0,
+) -> Clusters:
+    """Group pages by meaning, say which belong nowhere, and draw them.
+
+    The number of clusters comes from the data: it is how many communities stand out at a fixed resolution, one that was
+    chosen on half of the labels of a labelled corpus (docs/clustering.md). The same vectors and seed give the same
+    clusters and map on one machine, at any number of threads.
+
+    Parameters
+    ----------
+    vectors : float array (n, dim)
+        One a page; lengths don't matter.
+    n_clusters : how many clusters to aim for; None leaves it to the data
+    noise : share of pages to leave unclustered, 0 to below 1; None leaves it to the rule of the report
+    min_cluster_size : fewest pages of a cluster; None is one page in 2,000, at least 5
+    n_neighbors : neighbours that make the graph; fewer where the pages are few
+    sample : fit on so many pages drawn by seed, and assign the rest; None is all, up to 50,000 or what memory allows
+    memory_gib : memory that the fit may take, estimated first
+
+    Raises
+    ------
+    InputError
+        If the vectors are not finite numbers in two dimensions, a setting is out of range, or not even a sample of 1,000
+        pages would fit in `memory_gib`.
+    """
+    vectors = _checked(vectors, n_clusters, noise, min_cluster_size, n_neighbors, sample)
+    n, dimension = vectors.shape
+    size = _fit_size(n, dimension, n_neighbors, sample, memory_gib)
+    chosen = np.sort(np.random.default_rng(seed).permutation(n)[:size])
+    least_size = min_cluster_size or max(5, size // 2000)
+    seconds: dict[str, float] = {}
+    fitted = _fit(vectors[chosen], seed, n_clusters, noise, least_size, n_neighbors, seconds)
+    if size == n:
+        found = fitted
+    else:
+        with _timed(seconds, "assign"):
+            found = extended(vectors, chosen, fitted)
+    settings = {
+        "seed": seed, "n_clusters": n_clusters, "noise": noise, "min_cluster_size": least_size, "n_neighbors": n_neighbors,
+        "sample": sample,
+    }  # fmt: skip
+    return _reported(found, size, seconds, settings, memory(size, dimension, n_neighbors))
+
+
+def assign(vectors_new: np.ndarray, vectors: np.ndarray, clusters: Clusters) -> Clusters:
+    """Give new pages their cluster and position by their neighbours among pages already clustered.
+
+    The 15 nearest pages vote, each by its closeness; strength is the winner's share of the vote, and the position the
+    weighted mean of the winner's voters.
+
+    Parameters
+    ----------
+    vectors_new : float array (m, dim)
+    vectors : float array (n, dim), those that `clusters` came from, in the same order
+
+    Raises
+    ------
+    InputError
+        If the vectors are not finite, or their shapes do not match each other and the clusters.
+    """
+    new, old = _finite(vectors_new), _finite(vectors)
+    if len(old) != len(clusters.cluster) or new.shape[1] != old.shape[1]:
+        raise InputError(f"assign: vectors {old.shape}, new vectors {new.shape} and {len(clusters.cluster)} clustered pages do not match")
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "assign"):
+        found = voted(new, old, Found(clusters.nearest_cluster, clusters.strength, clusters.layout, clusters.report.least_strength))
+    return _reported(found, len(old), seconds, clusters.report.settings, clusters.report.memory_estimated, clusters.report.n_clusters)
+
+
+def memory(n: int, dimension: int, k: int) -> float:
+    """GiB that a fit on n pages takes: vectors and their copies, blocks of similarities, the edges of the graphs."""
+    vectors = 6 * 4 * n * (dimension + 1)
+    blocks = 2 * neighbours.WORKERS * 4 * max(neighbours.BLOCK, n)
+    return float(vectors + blocks + 160 * n * k) / 2**30 + 0.4  # 0.4: the libraries themselves
+
+
+def _fit_size(n: int, dimension: int, k: int, sample: int | None, memory_gib: float) -> int:
+    size = min(n, sample or MAX_FIT)
+    while size > LEAST_FIT and memory(size, dimension, k) > memory_gib:
+        size = max(LEAST_FIT, int(size * 0.9))
+    if (needed := memory(size, dimension, k)) > memory_gib:
+        raise InputError(
+            f"clustering {size:,} pages needs about {needed:.1f} GiB and memory_gib is {memory_gib:g}; raise it to {needed:.1f}"
+        )
+    return size
+
+
+def _fit(
+    vectors: np.ndarray, seed: int, n_clusters: int | None, noise: float | None, least_size: int, k: int, seconds: dict[str, float]
+) -> Found:
+    """Cluster the distinct pages; a copy goes where its original goes."""
+    distinct, original = _distinct(vectors)
+    points = neighbours.unit(vectors[distinct] - vectors[distinct].mean(axis=0))
+    k = min(k, max(3, len(distinct) // 20), len(distinct) - 1)
+    if k < 1 or len(distinct) < 2 * least_size:
+        return _one_cluster(points, original)
+    copies = np.bincount(original).astype(float)
+    with _timed(seconds, "neighbours"):
+        indices, similarities = neighbours.nearest(points, points, k, same=True)
+        weights = neighbours.closeness(similarities)
+        graph = neighbours.undirected(neighbours.directed(indices, weights, len(points)))
+    with _timed(seconds, "clusters"):
+        agreed = _agreed(points, graph, k, seed)
+        labels = communities.leiden(agreed, COARSE, seed) if n_clusters is None else communities.exactly(agreed, n_clusters, seed)
+        nearest, strength, least = settled(indices, weights, labels, copies, noise, least_size)
+    with _timed(seconds, "layout"):
+        layout = lay_out(points, graph, seed)
+    return Found(nearest[original], strength[original], layout[original], least)
+
+
+def _agreed(points: np.ndarray, graph: sparse.csr_matrix, k: int, seed: int) -> sparse.csr_matrix:
+    """The graph that the clusters are found on: neighbours in the discriminant space, weighted by the agreement of runs."""
+    first = [labels for labels in communities.partitions(graph, FINE, seed, GROUPINGS) if labels.max() > 0]
+    if not first:
+        return graph
+    space = np.hstack([communities.discriminant(points, labels) for labels in first])
+    sharpened = neighbours.graph_of(neighbours.unit(space), k)
+    return communities.agreement(sharpened, communities.partitions(sharpened, COARSE, seed + 1, RUNS))
+
+
+def _one_cluster(points: np.ndarray, original: np.ndarray) -> Found:
+    """Too few distinct pages to tell apart."""
+    same = np.zeros(len(original), np.int32)
+    return Found(same, np.ones(len(original)), main_directions(points)[original], LEAST_STRENGTH)
+
+
+def _distinct(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that stand for all, and which of them each row is a copy of."""
+    coarse = np.ascontiguousarray(np.round(vectors * COPY).astype(np.int16))
+    keys = coarse.view(np.dtype((np.void, coarse.dtype.itemsize * coarse.shape[1]))).ravel()
+    _, first, original = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # keep the order in which the pages came
+    renumbered: np.ndarray = np.argsort(order)[original]
+    return first[order], renumbered
+
+
+def _reported(
+    found: Found, fitted: int, seconds: dict[str, float], settings: dict[str, Any], estimated: float, n_clusters: int | None = None
+) -> Clusters:
+    nearest = found.nearest.astype(np.int32)
+    labels = np.where(found.strength >= found.least, nearest, np.int32(-1))
+    count = n_clusters or int(nearest.max()) + 1
+    report = ClusterReport(
+        pages=len(labels),
+        n_clusters=count,
+        noise=float((labels < 0).mean()) if len(labels) else 0.0,
+        sizes=np.bincount(labels[labels >= 0], minlength=count).tolist(),
+        fitted=fitted,
+        sampled=fitted < len(labels),
+        least_strength=found.least,
+        seconds=seconds,
+        memory_estimated=estimated,
+        memory_peak=_peak(),
+        settings=settings,
+        rules=RULES,
+    )
+    return Clusters(labels, nearest, found.layout.astype(np.float32), found.strength.astype(np.float32), report)
+
+
+def _checked(
+    vectors: np.ndarray, n_clusters: int | None, noise: float | None, min_cluster_size: int | None, n_neighbors: int, sample: int | None
+) -> np.ndarray:
+    for name, value, least in (
+        ("n_clusters", n_clusters, 1), ("min_cluster_size", min_cluster_size, 1), ("n_neighbors", n_neighbors, 2), ("sample", sample, 2),
+    ):  # fmt: skip
+        if value is not None and value < least:
+            raise InputError(f"clustering: {name} is {value}; give {least} or more")
+    if noise is not None and not 0 <= noise < 1:
+        raise InputError(f"clustering: noise is {noise}; give a share from 0 to below 1")
+    return _finite(vectors)
+
+
+def _finite(vectors: np.ndarray) -> np.ndarray:
+    array = np.asarray(vectors)
+    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":
+        raise InputError(f"clustering: vectors are {array.dtype} of shape {array.shape}; give numbers, one row a page, at least one row")
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"clustering: row {bad[0]} of the vectors holds a number that is not finite ({len(bad):,} rows do); embed them again"
+        )
+    return neighbours.unit(array)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - start
+
+
+def _peak() -> float:
+    """GiB that this process has held at most."""
+    import resource
+
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(held) / (2**30 if sys.platform == "darwin" else 2**20)

@@ -1,0 +1,61 @@
+"""What a clustering came to: how many clusters, how large, what is left out, how long it took, by which rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hare_lab.report_base import Report
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class ClusterReport(Report):
+    """The account of one clustering.
+
+    `noise` is the share of pages in no cluster; `sizes` holds the pages of each cluster, by its number; `fitted` of the
+    `pages` were clustered together and the rest assigned; `least_strength` is the strength below which a page is
+    unclustered; `seconds` are by step; memory is in GiB, the peak that of the whole process so far.
+    """
+
+    title: ClassVar[str] = "Clusters"
+
+    pages: int
+    n_clusters: int
+    noise: float
+    sizes: list[int]
+    fitted: int
+    sampled: bool
+    least_strength: float
+    seconds: dict[str, float]
+    memory_estimated: float
+    memory_peak: float
+    settings: dict[str, Any]
+    rules: dict[str, str]
+
+    def _rows(self) -> list[tuple[str, Any]]:
+        clustered = sorted(self.sizes)
+        spread = f"{clustered[0]:,} to {clustered[-1]:,} pages, median {clustered[len(clustered) // 2]:,}" if clustered else "–"
+        fitted = f"a sample of {self.fitted:,}; the rest by their neighbours in it" if self.sampled else "all pages together"
+        return [
+            ("pages", self.pages),
+            ("clusters", f"{self.n_clusters:,} ({spread})"),
+            ("unclustered", f"{self.noise:.1%}"),
+            ("fitted on", fitted),
+            ("seconds", f"{sum(self.seconds.values()):.1f} ({', '.join(f'{step} {spent:.1f}' for step, spent in self.seconds.items())})"),
+            ("memory", f"{self.memory_estimated:.1f} GiB estimated, {self.memory_peak:.1f} GiB at most in this process so far"),
+            *((f"rule: {name}", rule) for name, rule in self.rules.items()),
+        ]
+
+    def figure(self) -> go.Figure:
+        """The sizes of the clusters; those of `topics.describe` carry names."""
+        import pandas as pd
+
+        from hare_lab import figures
+
+        table = pd.DataFrame({"cluster": range(len(self.sizes)), "size": self.sizes})
+        table["name"] = [f"cluster {number}" for number in table["cluster"]]
+        table["share"] = table["size"] / max(self.pages, 1)
+        return figures.topic_sizes(table)
