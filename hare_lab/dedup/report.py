@@ -82,7 +82,7 @@ class Duplicates(Report):
         rows_of = dict(zip(self.groups["id"], self.groups["row"].tolist(), strict=True))
         rows = []
         for kept_id, id, row, similarity in zip(gone["kept_id"], gone["id"], gone["row"].tolist(), gone["similarity"], strict=True):
-            stays, goes = snippets(*(self._pages.select([at])["text"][0] for at in (rows_of[kept_id], row)))
+            stays, goes = snippets(*(pages.select([at])["text"][0] for at in (rows_of[kept_id], row)))
             rows.append((kept_id, id, round(similarity, 3), stays, goes))
         return Examples(pd.DataFrame(rows, columns=["kept_id", "id", "similarity", "stays", "goes"]))
 
