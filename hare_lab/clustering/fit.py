@@ -57,7 +57,7 @@ def cluster(
     n_clusters: int | None = None,
     noise: float | None = None,
     min_cluster_size: int | None = None,
-    n_neighbors: int = 30,
+    n_neighbors: int | None = None,
     sample: int | None = None,
     memory_gib: float = 3.0,
 ) -> Clusters:
@@ -74,7 +74,7 @@ def cluster(
     n_clusters : how many clusters to aim for; None leaves it to the data
     noise : share of pages to leave unclustered, 0 to below 1; None leaves it to the rule of the report
     min_cluster_size : fewest pages of a cluster; None is one page in 2,000, at least 5
-    n_neighbors : neighbours that make the graph; fewer where the pages are few
+    n_neighbors : neighbours that make the graph; None is the cube root of the pages that are fitted, at least 5
     sample : fit on so many pages drawn by seed, and assign the rest; None is all, up to 50,000 or what memory allows
     memory_gib : memory that the fit may take, estimated first
 
@@ -86,21 +86,22 @@ def cluster(
     """
     vectors = _checked(vectors, n_clusters, noise, min_cluster_size, n_neighbors, sample)
     n, dimension = vectors.shape
-    size = _fit_size(n, dimension, n_neighbors, sample, memory_gib)
+    size = _fit_size(n, dimension, sample, memory_gib)
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[:size])
     least_size = min_cluster_size or max(5, size // 2000)
+    k = n_neighbors or max(5, round(size ** (1 / 3)))
     seconds: dict[str, float] = {}
-    fitted = _fit(vectors[chosen], seed, n_clusters, noise, least_size, n_neighbors, seconds)
+    fitted = _fit(vectors[chosen], seed, n_clusters, noise, least_size, k, seconds)
     if size == n:
         found = fitted
     else:
         with _timed(seconds, "assign"):
             found = extended(vectors, chosen, fitted)
     settings = {
-        "seed": seed, "n_clusters": n_clusters, "noise": noise, "min_cluster_size": least_size, "n_neighbors": n_neighbors,
+        "seed": seed, "n_clusters": n_clusters, "noise": noise, "min_cluster_size": least_size, "n_neighbors": k,
         "sample": sample,
     }  # fmt: skip
-    return _reported(found, size, seconds, settings, memory(size, dimension, n_neighbors))
+    return _reported(found, size, seconds, settings, memory(size, dimension))
 
 
 def assign(vectors_new: np.ndarray, vectors: np.ndarray, clusters: Clusters) -> Clusters:
@@ -128,18 +129,19 @@ def assign(vectors_new: np.ndarray, vectors: np.ndarray, clusters: Clusters) -> 
     return _reported(found, len(old), seconds, clusters.report.settings, clusters.report.memory_estimated, clusters.report.n_clusters)
 
 
-def memory(n: int, dimension: int, k: int) -> float:
+def memory(n: int, dimension: int) -> float:
     """GiB that a fit on n pages takes: vectors and their copies, blocks of similarities, the edges of the graphs."""
     vectors = 6 * 4 * n * (dimension + 1)
     blocks = 2 * neighbours.WORKERS * 4 * max(neighbours.BLOCK, n)
-    return float(vectors + blocks + 160 * n * k) / 2**30 + 0.4  # 0.4: the libraries themselves
+    edges = 160 * n ** (4 / 3)
+    return float(vectors + blocks + edges) / 2**30 + 0.4  # 0.4: the libraries themselves
 
 
-def _fit_size(n: int, dimension: int, k: int, sample: int | None, memory_gib: float) -> int:
+def _fit_size(n: int, dimension: int, sample: int | None, memory_gib: float) -> int:
     size = min(n, sample or MAX_FIT)
-    while size > LEAST_FIT and memory(size, dimension, k) > memory_gib:
+    while size > LEAST_FIT and memory(size, dimension) > memory_gib:
         size = max(LEAST_FIT, int(size * 0.9))
-    if (needed := memory(size, dimension, k)) > memory_gib:
+    if (needed := memory(size, dimension)) > memory_gib:
         raise InputError(
             f"clustering {size:,} pages needs about {needed:.1f} GiB and memory_gib is {memory_gib:g}; raise it to {needed:.1f}"
         )
@@ -152,8 +154,8 @@ def _fit(
     """Cluster the distinct pages; a copy goes where its original goes."""
     distinct, original = _distinct(vectors)
     points = neighbours.unit(vectors[distinct] - vectors[distinct].mean(axis=0))
-    k = min(k, max(3, len(distinct) // 20), len(distinct) - 1)
-    if k < 1 or len(distinct) < 2 * least_size:
+    k = min(k, len(distinct) - 1)
+    if len(distinct) < 2 * least_size:
         return _one_cluster(points, original)
     copies = np.bincount(original).astype(float)
     with _timed(seconds, "neighbours"):
@@ -219,7 +221,12 @@ def _reported(
 
 
 def _checked(
-    vectors: np.ndarray, n_clusters: int | None, noise: float | None, min_cluster_size: int | None, n_neighbors: int, sample: int | None
+    vectors: np.ndarray,
+    n_clusters: int | None,
+    noise: float | None,
+    min_cluster_size: int | None,
+    n_neighbors: int | None,
+    sample: int | None,
 ) -> np.ndarray:
     for name, value, least in (
         ("n_clusters", n_clusters, 1), ("min_cluster_size", min_cluster_size, 1), ("n_neighbors", n_neighbors, 2), ("sample", sample, 2),
