@@ -39,11 +39,13 @@ def counting(value):
     "value",
     [
         Dataset.from_dict({"id": ["a", "b"], "text": ["x", "ÿ\u0000"]}),
+        Dataset.from_dict({"id": ["a", "b"], "text": ["x", "y"]}).select([1]),
+        Dataset.from_dict({"id": ["a"], "text": ["x"]}).select([]),
         np.arange(12, dtype=np.float32).reshape(3, 4),
         pd.DataFrame({"cluster": [1, 2], "name": ["a", "b"]}),
         {"n": 3, "names": ["ü"]},
     ],
-    ids=["dataset", "array", "table", "json"],
+    ids=["dataset", "selected", "no rows", "array", "table", "json"],
 )
 def test_an_artifact_comes_back_as_it_went_in(run, value):
     back = run.make("thing", lambda: value)

@@ -44,7 +44,7 @@ class Collector:
         self._batches: list[pa.Table] = []
 
     def __len__(self) -> int:
-        return len(self._waiting) + sum(batch.num_rows for batch in self._batches)
+        return len(self._waiting) + sum(int(batch.num_rows) for batch in self._batches)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take one row."""

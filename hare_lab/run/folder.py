@@ -22,7 +22,7 @@ from hare_lab.priors import load as load_priors
 from hare_lab.report_base import html_table, plain
 from hare_lab.run.keys import PACKAGE, provenance, version
 from hare_lab.run.profiles import PROFILES, Profile
-from hare_lab.run.storage import READERS, WRITERS, content_hash, kind_of, remove, size_of, write_json, write_text
+from hare_lab.run.storage import LAYOUT, READERS, WRITERS, content_hash, kind_of, remove, size_of, write_json, write_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -161,7 +161,14 @@ class Run:
         wanted = (names,) if isinstance(names, str) else tuple(names)
         lineage = {name: self.entry(name).content for name in inputs}
         sources, libraries = provenance(tuple(code))
-        ingredients = {"inputs": lineage, "params": plain(params or {}), "code": sources, "libraries": libraries, "names": wanted}
+        ingredients = {
+            "inputs": lineage,
+            "params": plain(params or {}),
+            "code": sources,
+            "libraries": libraries,
+            "names": wanted,
+            "layout": LAYOUT,
+        }
         key = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:16]
         if not all(self._holds(name, key) for name in wanted):
             start = time.perf_counter()
@@ -299,7 +306,10 @@ class Run:
         }  # fmt: skip
         aside = out / f".{notebook.name}.part.ipynb"
         try:
-            papermill.execute_notebook(notebook, aside, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3")
+            papermill.execute_notebook(
+                notebook, aside, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
+                extra_arguments=["--log-level=40"],  # ipykernel warns that it talks over TCP, on this machine to itself
+            )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             aside.replace(out / notebook.name)
             what = error.evalue if error.ename.endswith(("InputError", "MissingArtifactError")) else f"{error.ename}: {error.evalue}"

@@ -16,10 +16,10 @@ OURS = "hare_lab."
 
 
 def encode(value: Any) -> Any:
-    """A report, or anything inside one, as JSON-able values that `decode` turns back."""
+    """A report, or anything inside one, as JSON-able values that `decode` turns back; fields that begin with `_` are left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
-        fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value) if not f.name.startswith("_")}
         return {"__class__": f"{kind.__module__}:{kind.__qualname__}", "fields": fields}
     if isinstance(value, np.ndarray):
         return {"__array__": value.tolist(), "dtype": str(value.dtype)}

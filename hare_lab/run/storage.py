@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,14 @@ from hare_lab.errors import InputError
 from hare_lab.report_base import Report, plain
 from hare_lab.run.reports import decode, encode
 
+LAYOUT = 1  # of the files below; counts in every key, so that a change here makes artifacts anew
+
 
 def kind_of(value: Any) -> tuple[str, str]:
     """How a value is stored: its kind and the file's suffix."""
     name = type(value).__name__
     if name == "Dataset":
-        return "dataset", ""
+        return "dataset", ".arrow"
     if isinstance(value, np.ndarray):
         return "array", ".npy"
     if name == "DataFrame":
@@ -44,10 +45,19 @@ def _save_array(value: Any, path: Path) -> None:
         np.save(file, value, allow_pickle=False)
 
 
-def _load_dataset(path: Path) -> Any:
-    from datasets import load_from_disk
+def _save_dataset(value: Any, path: Path) -> None:
+    """One Arrow stream, which `Dataset.from_file` maps into memory; unlike `save_to_disk` it holds a set of no rows too."""
+    import pyarrow as pa
 
-    return load_from_disk(str(path))
+    table = value.data.table if value._indices is None else value.data.table.take(value._indices.column(0))
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, value.features.arrow_schema) as stream:
+        stream.write_table(table.cast(value.features.arrow_schema), max_chunksize=1_000)
+
+
+def _load_dataset(path: Path) -> Any:
+    from datasets import Dataset
+
+    return Dataset.from_file(str(path))
 
 
 def _load_table(path: Path) -> Any:
@@ -57,7 +67,7 @@ def _load_table(path: Path) -> Any:
 
 
 WRITERS: dict[str, Callable[[Any, Path], Any]] = {
-    "dataset": lambda value, path: value.save_to_disk(str(path)),
+    "dataset": _save_dataset,
     "array": _save_array,
     "table": lambda value, path: value.to_parquet(path, index=False),
     "report": lambda value, path: path.write_text(json.dumps(encode(value), ensure_ascii=False, indent=1), encoding="utf-8"),
@@ -73,12 +83,11 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 
 def content_hash(path: Path) -> str:
-    """A hash of a file's bytes, or of a dataset folder's Arrow files (its JSON side files hold names and times)."""
+    """A hash of a file's bytes."""
     digest = hashlib.blake2b(digest_size=16)
-    for file in [path] if path.is_file() else sorted(path.rglob("*.arrow")):
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -102,7 +111,5 @@ def write_json(path: Path, value: Any) -> Path:
 
 
 def remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    elif path.exists():
-        path.unlink()
+    """Delete a file that may not be there."""
+    path.unlink(missing_ok=True)
