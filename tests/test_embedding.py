@@ -31,7 +31,7 @@ OPENVINO = choice._installed("openvino")
 
 def spoken(texts: list[str]) -> np.ndarray:
     """A model in a line: each text's vector is a function of its hash, so a wrong vector shows."""
-    rows = [np.frombuffer(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), dtype=np.uint8) for text in texts]
+    rows = [np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint8) for text in texts]
     return np.array(rows, dtype=np.float32) + 1.0
 
 
@@ -468,7 +468,10 @@ def test_bad_imported_vectors_are_named(vectors, sentence):
         (["a"], {"model": embedding.imported([[1.0], [1.0]])}, "2 imported vectors for 1 pages"),
         (["a"], {"model": 3}, "model is a int"),
         (["a"], {"model": lambda texts: [[1.0]] * 2}, r"shape \(2, 1\) for 1 texts"),
-        (["a"], {"model": lambda texts: [[float("nan")]]}, "not finite"),
+        (["b", "a"], {"model": lambda texts: [[1.0 if t == "b" else float("nan")] for t in texts]}, "vector of row 1 holds .* not finite"),
+        (["a", "\ud83d"], {}, "row 1 is not valid Unicode"),
+        ([str(i) for i in range(1500)], {"model": lambda texts: np.ones((len(texts), len(texts)))}, "rows of 220 and 256"),
+        ([str(i) for i in range(300)], {"model": lambda texts: np.ones((len(texts), len(texts)))}, "44 numbers where it gave 256"),
         (["a"], {"model": spoken, "max_length": 9}, "sentence-transformers model"),
         (["a"], {"model": __file__}, "no sentence-transformers model"),
     ],
@@ -499,6 +502,16 @@ def test_a_hub_id_without_a_network_is_one_sentence(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r'^model "nobody/no-such-model" is neither a folder nor reachable on the hub[^\n]*$'):
         embedding.embed(["a"], model="nobody/no-such-model")
+
+
+def test_a_hub_id_in_the_local_cache_needs_no_network(tiny, texts, monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, local_files_only: str(tiny))
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: pytest.fail("reached for the network"))
+    assert np.array_equal(
+        embedding.embed(texts[:3], model="somebody/tiny", store=False).vectors, embedding.embed(texts[:3], model=tiny, store=False).vectors
+    )
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):

@@ -86,6 +86,8 @@ def callable_encoder(function: Callable[[list[str]], Any]) -> Encoder:
 
     def encode(texts: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         parts = [_rows(function(list(texts[i : i + CALL])), len(texts[i : i + CALL])) for i in range(0, len(texts), CALL)]
+        if len(widths := {part.shape[1] for part in parts}) > 1:
+            raise InputError(f"the model returned rows of {' and '.join(map(str, sorted(widths)))} numbers; they must all have one length")
         return np.concatenate(parts), np.zeros(len(texts), dtype=bool)
 
     return encode
@@ -141,9 +143,10 @@ def _torch(model: Model, plan: Plan, candidate: Candidate) -> Forward:
     import torch
 
     module = _pooled(model, plan)
-    if candidate.precision == "bf16":
-        module = copy.deepcopy(module).to(torch.bfloat16)  # a copy: the model in memory may be the user's
-    module = module.to(candidate.device)
+    kind = {"bf16": torch.bfloat16, "fp32": torch.float32}[candidate.precision]
+    there = next(module.parameters())
+    if (there.dtype, there.device.type) != (kind, candidate.device):
+        module = copy.deepcopy(module).to(candidate.device, kind)  # a copy: the model in memory may be the user's
 
     def forward(batches: Iterable[Batch]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         for places, ids, mask in batches:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 FIRST_BLOCK, LARGEST_BLOCK = 256, 4096  # texts that are embedded between two writes to the store
 BLOCK_SECONDS = 10.0  # what a kill may cost, about: the blocks are sized by the rate so far
 
@@ -157,7 +159,7 @@ def embed(
     keys = vector_store.text_keys(texts)
     first, place = _distinct(keys)
     distinct = [texts[i] for i in first]
-    vectors, cut, new, seconds = _fill(distinct, keys[first], folder, source)
+    vectors, cut, new, seconds = _fill(distinct, first, keys[first], folder, source)
     report = EmbeddingReport(
         documents=len(texts), dimension=vectors.shape[1], long=long, from_store=len(distinct) - new, repeated=len(texts) - len(distinct),
         embedded=new, seconds=round(time.perf_counter() - start, 3), documents_per_second=round(new / seconds, 1) if new else None,
@@ -212,6 +214,8 @@ def page_texts(pages: Dataset | Sequence[str]) -> list[str]:
             raise InputError(f"text of row {row} holds {type(text).__name__}, not a string; clean the corpus first")
         if not text or text.isspace():
             raise InputError(f"text of row {row} is empty; clean the corpus first")
+        if not text.isascii() and SURROGATE.search(text):
+            raise InputError(f"text of row {row} is not valid Unicode (half of a surrogate pair); clean the corpus first")
     return [_headed(title, text) for title, text in zip(titles, texts, strict=True)] if titles else texts
 
 
@@ -221,9 +225,12 @@ def _headed(title: Any, text: str) -> str:
 
 
 def _fill(
-    texts: list[str], keys: NDArray[np.uint64], folder: Path | None, source: _Source
+    texts: list[str], numbers: NDArray[np.int64], keys: NDArray[np.uint64], folder: Path | None, source: _Source
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int, float]:
-    """Vectors of distinct texts, whether each was cut, how many were embedded anew, and the seconds that took."""
+    """Vectors of distinct texts, whether each was cut, how many were embedded anew, and the seconds that took.
+
+    `numbers` are the texts' rows among the pages, for errors to name.
+    """
     vectors: NDArray[np.float32] | None = None
     cut = np.zeros(len(texts), dtype=bool)
     absent = np.ones(len(texts), dtype=bool)
@@ -234,7 +241,7 @@ def _fill(
             vectors[found.rows], cut[found.rows], absent[found.rows] = found.vectors, found.cut, False
     todo = np.flatnonzero(absent)
     seconds = 0.0
-    for rows, block, block_cut, spent in _blocks(texts, todo, source):
+    for rows, block, block_cut, spent in _blocks(texts, numbers, todo, source):
         if vectors is None:
             vectors = np.empty((len(texts), block.shape[1]), dtype=np.float32)
         if block.shape[1] != vectors.shape[1]:
@@ -251,7 +258,7 @@ def _fill(
 
 
 def _blocks(
-    texts: list[str], todo: NDArray[np.int64], source: _Source
+    texts: list[str], numbers: NDArray[np.int64], todo: NDArray[np.int64], source: _Source
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_], float]]:
     """Embed `todo`, longest texts first, in blocks of about `BLOCK_SECONDS`: rows, unit vectors, cut or not, seconds."""
     from tqdm.auto import tqdm
@@ -266,7 +273,7 @@ def _blocks(
             rows = order[start : start + size]
             began = time.perf_counter()
             block, cut = encode([texts[i] for i in rows])
-            block = _unit(block, lambda row, rows=rows: f"the model's vector of {texts[rows[row]][:40]!r}")  # type: ignore[misc]
+            block = _unit(block, lambda row, rows=rows: f"the model's vector of row {numbers[rows[row]]}")  # type: ignore[misc]
             spent = time.perf_counter() - began
             yield rows, block, cut, spent
             bar.update(len(rows))

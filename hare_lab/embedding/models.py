@@ -106,7 +106,7 @@ def from_memory(model: SentenceTransformer) -> Model:
     """A loaded model; its identity is taken from the parameters, the tokenizer and the modules."""
     import torch
 
-    digest = hashlib.sha256(str(model).encode())
+    digest = hashlib.sha256(f"{model} {model.max_seq_length} {model.default_prompt_name} {model.truncate_dim}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
@@ -224,10 +224,17 @@ def _no_bar() -> Iterator[None]:
 
 def _hub_folder(name: str) -> Path:
     """The local copy of a hub model, downloaded where it is missing. The one place here that may reach the network."""
-    from huggingface_hub import snapshot_download
-    from sentence_transformers import SentenceTransformer
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
+        with contextlib.suppress(LocalEntryNotFoundError):
+            folder = Path(snapshot_download(name, local_files_only=True))
+            if any(path.suffix in (".safetensors", ".bin") for path in folder.rglob("*")):
+                return folder
+        HfApi().model_info(name, timeout=10)  # fails at once without a network, where a download would retry for a minute
+        from sentence_transformers import SentenceTransformer
+
         SentenceTransformer(name, device="cpu", trust_remote_code=False)
         return Path(snapshot_download(name, local_files_only=True))
     except Exception as error:  # what the hub's client raises differs by version and by kind of failure

@@ -38,8 +38,8 @@ def cache_folder() -> Path:
 
 
 def text_keys(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """The 128-bit BLAKE2b hash of each text, as an array of shape (n, 2). Lone surrogates are hashed as they stand."""
-    digests = b"".join(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts)
+    """The 128-bit BLAKE2b hash of each text, as an array of shape (n, 2)."""
+    digests = b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
     return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
 
 
