@@ -16,7 +16,7 @@ class Profile:
 
 
 PROFILES = {
-    "small": Profile("small", pages=1_500, fit_sample=5_000, figure_points=5_000),
+    "small": Profile("small", pages=1_800, fit_sample=5_000, figure_points=5_000),
     "laptop": Profile("laptop", pages=10_000, fit_sample=50_000, figure_points=50_000),
     "gpu": Profile("gpu", pages=200_000, fit_sample=200_000, figure_points=50_000),
 }
