@@ -9,14 +9,16 @@ that race is run once for a machine and a model, and remembered.
     embedded.vectors  # float32, (n_pages, dimension), L2-normalised
     embedded.report  # backend, precision, agreement with fp32, documents a second, how many came from the store
 
-`models` says what a model is, `backends` runs it, `choice` races the backends, `store` keeps the vectors, `encode` wires
-them together.
+`models` says what a model is, `tokens` and `backends` run it, `choice` races the backends, `sources` reads what was passed as
+a model, `store` keeps the vectors, `encode` wires them together; `search` finds the pages nearest to a sentence.
 """
 
 from __future__ import annotations
 
-from hare_lab.embedding.encode import Embedded, EmbeddingReport, Imported, embed, imported, page_texts
+from hare_lab.embedding.encode import Embedded, EmbeddingReport, embed, page_texts
 from hare_lab.embedding.models import bundled_weights
+from hare_lab.embedding.search import nearest
+from hare_lab.embedding.sources import Imported, imported
 from hare_lab.embedding.store import cache_folder
 
-__all__ = ["Embedded", "EmbeddingReport", "Imported", "bundled_weights", "cache_folder", "embed", "imported", "page_texts"]
+__all__ = ["Embedded", "EmbeddingReport", "Imported", "bundled_weights", "cache_folder", "embed", "imported", "nearest", "page_texts"]

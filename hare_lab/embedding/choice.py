@@ -16,7 +16,7 @@ import logging
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,9 @@ def choose(model: Model, plan: Plan, *, backend: str = "auto", precision: str = 
             raise InputError(f'{kind} "{given}" is unknown; choose auto, {", ".join(known)}')
     field = [c for c in _candidates(plan, backend) if precision in ("auto", c.precision)]
     results = {candidate: _remembered(model, plan, candidate) for candidate in field}
+    if backend == "auto" and precision != "bf16" and not any(result.agrees for result in results.values()):
+        reference = replace(REFERENCE, device=device())
+        results[reference] = _remembered(model, plan, reference)
     able = {candidate: result for candidate, result in results.items() if not result.problem}
     good = {candidate: result for candidate, result in able.items() if result.agrees}
     if not able:
@@ -101,15 +104,19 @@ def passages() -> list[str]:
 
 
 def _candidates(plan: Plan, backend: str) -> list[Candidate]:
-    """What could run the model here. On a GPU only torch competes: a CPU backend would lose at the cost of a long race."""
+    """What could run the model here. On a GPU only torch competes: a CPU backend would lose at the cost of a long race.
+
+    Plain sentence-transformers is no candidate but the last resort: torch fp32 does the same sums with less padding.
+    """
     where = device()
-    reference = Candidate("sentence-transformers", "fp32", where)
+    if backend == "sentence-transformers":
+        return [replace(REFERENCE, device=where)]
     if plan.pooling is None:
-        return [reference] if backend in ("auto", "sentence-transformers") else []
+        return []
     if backend != "auto":
-        precisions = {"sentence-transformers": ("fp32",), "onnx": ("fp32",)}.get(backend, PRECISIONS)
-        return [Candidate(backend, p, where if backend in ("torch", "sentence-transformers") else "cpu") for p in precisions]
-    found = [reference, Candidate("torch", "fp32", where)]
+        precisions = ("fp32",) if backend == "onnx" else PRECISIONS
+        return [Candidate(backend, precision, where if backend == "torch" else "cpu") for precision in precisions]
+    found = [Candidate("torch", "fp32", where)]
     if where == "cuda" or (where == "cpu" and _cpu_has_bf16()):
         found.append(Candidate("torch", "bf16", where))
     if where == "cpu" and _installed("openvino"):

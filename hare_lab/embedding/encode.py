@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hare_lab.embedding import store as vector_store
-from hare_lab.embedding.backends import Encoder, callable_encoder, encoder
-from hare_lab.embedding.choice import choose
-from hare_lab.embedding.models import Model, from_memory, open_model, plan_of
+from hare_lab.embedding.sources import Imported, Source, facts_of, open_source, unit_rows
 from hare_lab.errors import InputError
 from hare_lab.report_base import Report
 
@@ -26,9 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SURROGATE = re.compile("[\ud800-\udfff]")
 FIRST_BLOCK, LARGEST_BLOCK = 256, 4096  # texts that are embedded between two writes to the store
 BLOCK_SECONDS = 10.0  # what a kill may cost, about: the blocks are sized by the rate so far
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -77,22 +74,6 @@ class Embedded:
 
     def _repr_html_(self) -> str:
         return self.report._repr_html_()
-
-
-@dataclass(frozen=True)
-class Imported:
-    """Vectors that were made elsewhere, checked and of unit length. Made by `imported`."""
-
-    vectors: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where vectors come from: the facts for the report, the settings for the store's key, and the encoder once needed."""
-
-    facts: Mapping[str, Any]
-    settings: Mapping[str, Any] | None
-    encoder: Callable[[], Encoder]
 
 
 def embed(
@@ -150,7 +131,7 @@ def embed(
         raise InputError(f'long="{long}" is unknown; choose "head" or "windows"')
     if isinstance(model, Imported):
         return _as_imported(model, len(texts))
-    source = _source(model, name, backend, precision, long, max_length, batch_tokens)
+    source = open_source(model, name, backend, precision, long, max_length, batch_tokens)
     folder = None
     if store is not False and source.settings is not None:
         root = Path(store) if isinstance(store, str | Path) else vector_store.cache_folder() / "vectors"
@@ -163,29 +144,12 @@ def embed(
     report = EmbeddingReport(
         documents=len(texts), dimension=vectors.shape[1], long=long, from_store=len(distinct) - new, repeated=len(texts) - len(distinct),
         embedded=new, seconds=round(time.perf_counter() - start, 3), documents_per_second=round(new / seconds, 1) if new else None,
-        long_pages=int(cut[place].sum()) if source.facts["counts_long"] else None, stored=folder is not None,
-        **{key: value for key, value in source.facts.items() if key != "counts_long"},
+        long_pages=int(cut[place].sum()) if source.counts_long else None, stored=folder is not None,
+        **source.facts,
     )  # fmt: skip
     for notice in report.notices:
         log.info("embedding: %s", notice)
     return Embedded(vectors if len(distinct) == len(texts) else vectors[place], report)
-
-
-def imported(vectors: ArrayLike) -> Imported:
-    """Vectors that were made elsewhere, to be passed as `model`: one row a page, brought to unit length.
-
-    Raises
-    ------
-    InputError
-        If they are not a table of finite numbers, or a row is zero.
-    """
-    try:
-        rows = np.asarray(vectors, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"imported vectors must be a table of numbers ({error}); give an array of shape (pages, dimension)") from error
-    if rows.ndim != 2 or rows.shape[1] == 0:
-        raise InputError(f"imported vectors have the shape {rows.shape}; give an array of shape (pages, dimension)")
-    return Imported(_unit(rows, lambda row: f"imported vector {row}"))
 
 
 def page_texts(pages: Dataset | Sequence[str]) -> list[str]:
@@ -225,7 +189,7 @@ def _headed(title: Any, text: str) -> str:
 
 
 def _fill(
-    texts: list[str], numbers: NDArray[np.int64], keys: NDArray[np.uint64], folder: Path | None, source: _Source
+    texts: list[str], numbers: NDArray[np.int64], keys: NDArray[np.uint64], folder: Path | None, source: Source
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int, float]:
     """Vectors of distinct texts, whether each was cut, how many were embedded anew, and the seconds that took.
 
@@ -258,7 +222,7 @@ def _fill(
 
 
 def _blocks(
-    texts: list[str], numbers: NDArray[np.int64], todo: NDArray[np.int64], source: _Source
+    texts: list[str], numbers: NDArray[np.int64], todo: NDArray[np.int64], source: Source
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_], float]]:
     """Embed `todo`, longest texts first, in blocks of about `BLOCK_SECONDS`: rows, unit vectors, cut or not, seconds."""
     from tqdm.auto import tqdm
@@ -273,7 +237,7 @@ def _blocks(
             rows = order[start : start + size]
             began = time.perf_counter()
             block, cut = encode([texts[i] for i in rows])
-            block = _unit(block, lambda row, rows=rows: f"the model's vector of row {numbers[rows[row]]}")  # type: ignore[misc]
+            block = unit_rows(block, lambda row, rows=rows: f"the model's vector of row {numbers[rows[row]]}")  # type: ignore[misc]
             spent = time.perf_counter() - began
             yield rows, block, cut, spent
             bar.update(len(rows))
@@ -290,87 +254,11 @@ def _distinct(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.i
     return first, place
 
 
-def _unit(vectors: NDArray[np.float32], named: Callable[[int], str]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(vectors, axis=1)
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
-    if len(bad):
-        what = "is zero, which has no direction" if lengths[bad[0]] == 0 else "holds a number that is not finite"
-        raise InputError(f"{named(int(bad[0]))} {what}; mend the model or leave the page out")
-    return np.asarray(vectors / lengths[:, None], dtype=np.float32)
-
-
-def _source(
-    model: Any, name: str | None, backend: str, precision: str, long: str, max_length: int | None, batch_tokens: int | None
-) -> _Source:
-    if model is None or isinstance(model, str | Path):
-        return _pipeline(open_model(model), backend, precision, long, max_length, batch_tokens)
-    if type(model).__name__ == "SentenceTransformer":
-        return _pipeline(from_memory(model), backend, precision, long, max_length, batch_tokens)
-    function = getattr(model, "encode", model)
-    if not callable(function):
-        raise InputError(f"model is a {type(model).__name__}; give a folder, a hub id, a function from texts to rows, or imported(vectors)")
-    if long == "windows" or max_length is not None:
-        raise InputError('long="windows" and max_length need a sentence-transformers model; a callable has no tokens to count')
-    if (backend, precision) != ("auto", "auto"):
-        raise InputError("backend and precision need a sentence-transformers model; a callable runs as it is")
-    notices = () if name else ("a callable without a name: its vectors are not stored; pass name= to store them",)
-    return _Source(
-        _facts(name or str(getattr(function, "__name__", type(model).__name__)), backend="callable", notices=notices),
-        {"callable": name, "normalised": True} if name else None,
-        lambda: callable_encoder(function),
-    )
-
-
-def _pipeline(model: Model, backend: str, precision: str, long: str, max_length: int | None, batch_tokens: int | None) -> _Source:
-    """A sentence-transformers model, run in the chosen way."""
-    plan = plan_of(model)
-    length = plan.max_length if max_length is None else max_length
-    if not 8 <= length <= plan.longest:
-        raise InputError(f"max_length={max_length} is out of range; {model.name} reads 8 to {plan.longest} tokens")
-    if long == "windows" and plan.pooling is None:
-        raise InputError(f'long="windows" needs a model of transformer and pooling alone; {model.name} is more: use long="head"')
-    candidate, measured, notices = choose(model, plan, backend=backend, precision=precision)
-    if long == "windows" and candidate.backend == "sentence-transformers":
-        raise InputError('long="windows" is not offered by the backend "sentence-transformers"; choose another')
-    settings = {
-        "identity": model.identity, "backend": candidate.backend, "precision": candidate.precision, "device": candidate.device,
-        "pooling": plan.pooling or "its own", "max_length": length, "long": long, "normalised": True,
-    }  # fmt: skip
-    facts = _facts(
-        model.name, weights=model.weights, backend=candidate.backend, precision=candidate.precision, device=candidate.device,
-        agreement_mean=measured.mean, agreement_min=measured.low, max_length=length, notices=notices,
-        counts_long=candidate.backend != "sentence-transformers",
-    )  # fmt: skip
-    make = functools.partial(encoder, model, plan, candidate, max_length=length, long=long, batch_tokens=batch_tokens)
-    return _Source(facts, settings, functools.partial(_kept, tuple(settings.items()), batch_tokens, make))
-
-
-_ready: dict[Any, Encoder] = {}
-
-
-def _kept(settings: Any, batch_tokens: int | None, make: Callable[[], Encoder]) -> Encoder:
-    """The encoder, kept for the next call with the same settings: compiling a graph takes longer than embedding a page."""
-    key = (settings, batch_tokens)
-    if key not in _ready:
-        _ready.clear()  # one at a time: each holds a copy of the weights
-        _ready[key] = make()
-    return _ready[key]
-
-
-def _facts(model: str, **known: Any) -> dict[str, Any]:
-    unknown: dict[str, Any] = {
-        "weights": "", "precision": "its own", "device": "its own", "agreement_mean": None, "agreement_min": None,
-        "max_length": None, "counts_long": False, "notices": (),
-    }  # fmt: skip
-    return {"model": model, **unknown, **known}
-
-
 def _as_imported(model: Imported, count: int) -> Embedded:
     if len(model.vectors) != count:
         raise InputError(f"{len(model.vectors)} imported vectors for {count} pages; give one row a page, in order")
-    facts = {key: value for key, value in _facts("imported", backend="imported").items() if key != "counts_long"}
     report = EmbeddingReport(
         documents=count, dimension=model.vectors.shape[1], long="its own", long_pages=None, from_store=0, repeated=0, embedded=0,
-        seconds=0.0, documents_per_second=None, stored=False, **facts,
+        seconds=0.0, documents_per_second=None, stored=False, **facts_of("imported", backend="imported"),
     )  # fmt: skip
     return Embedded(model.vectors, report)
