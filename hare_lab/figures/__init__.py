@@ -16,6 +16,6 @@ from hare_lab.figures.maps import topic_map
 from hare_lab.figures.topics import diversity_profile, topic_hierarchy, topic_sizes
 
 __all__ = [
-    "FORMATS", "THEMES", "cleaning_funnel", "color_of", "colors_of", "diversity_profile", "escape", "from_json", "has_browser", "html", "image",
-    "page_lengths", "similarity_histogram", "themed", "topic_hierarchy", "topic_map", "topic_sizes",
+    "FORMATS", "THEMES", "cleaning_funnel", "color_of", "colors_of", "diversity_profile", "escape", "from_json", "has_browser", "html",
+    "image", "page_lengths", "similarity_histogram", "themed", "topic_hierarchy", "topic_map", "topic_sizes",
 ]  # fmt: skip

@@ -7,11 +7,11 @@ figure through `escape`, and only through it.
 
 from __future__ import annotations
 
-import hashlib
 import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import pandas as pd
@@ -24,15 +24,19 @@ from hare_lab.errors import InputError
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 INK, QUIET, RULE, PAPER = "#1B2430", "#5B6673", "#E3E7EB", "#FFFFFF"
 GREY = "#C9CFD6"  # unclustered, missing, the rest: what no colour should draw the eye to
-# Okabe & Ito (2008) without black, which is ours for text, and with the yellow darkened to show on white.
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#B5A500")
-_HUES = len(OKABE_ITO)
-KEPT, LOST = OKABE_ITO[0], OKABE_ITO[3]
+# Six of Okabe & Ito (2008) and a wine; their black is our text, and their yellow does not show on white. The next fourteen were
+# searched for the largest distance to all before them, as normal and colour-blind eyes see it (tests/test_figures.py measures it).
+FEW = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#882255")
+MORE = ("#38308F", "#9CD59B", "#6D540A", "#897AE1", "#8F5A83", "#F1B6D7", "#692F1A")
+MANY = ("#0D5279", "#94B072", "#AE3B4B", "#5C4AAC", "#818643", "#86CDFF", "#1E7359")
+PALETTE = (*FEW, *MORE, *MANY)
+KEPT, LOST = FEW[0], FEW[3]
 TITLE, NAME = 78, 30  # most letters of a title at any theme, and of a name within one
 UNCLUSTERED = "unclustered"
 _NO_TOPIC = frozenset({UNCLUSTERED, "-1", "-1.0", "", "nan", "none", "<na>"})
-# Control characters, zero-width and direction marks, lone surrogates: they break lines, reverse text or can't be encoded.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\s]+")
+# Control characters, spaces but the one that does not break, zero-width and direction marks, lone surrogates: they break lines,
+# reverse text or can't be encoded.
+_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2069\u3000\ufeff\ud800-\udfff]+")
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -49,7 +53,7 @@ class Theme:
 
 THEMES = {
     "screen": Theme(1120, 740, 16, 27, 4.6),
-    "paper": Theme(720, 476, 11, 17, 2.9),
+    "paper": Theme(900, 595, 13, 21, 3.8),
     "talk": Theme(1280, 720, 19, 32, 5.2),
 }
 
@@ -98,49 +102,42 @@ def _luminance(color: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-# Few topics take the seven hues as they are; more take them darker, then lighter: lightness is what every eye tells apart.
-DARK = ("#00406B", "#925C00", "#005A43", "#873100", "#20719F", "#84416A", "#635A00")
-LIGHT = ("#7F93DC", "#F6C765", "#5CC9A3", "#F29468", "#A3D5F4", "#E9AFD2", "#DACF58")
-PALETTE = (*OKABE_ITO, *DARK, *LIGHT)
+def color_of(name: object, order: Sequence[str] | None = None) -> str:
+    """The colour of one topic, in whatever figure: by its place in `order`, or by a stable hash of its name where that lacks it.
+
+    Unclustered and its like are grey. The first 21 of an order have a colour each; a hash may give two names the same.
+    """
+    if is_unclustered(name):
+        return GREY
+    key = str(name)
+    if order is not None and key in order:
+        return PALETTE[list(order).index(key) % len(PALETTE)]
+    return PALETTE[blake2b(key.encode("utf-8", "replace"), digest_size=1).digest()[0] % len(PALETTE)]
 
 
-def colors_of(names: Iterable[str], order: Sequence[str] | None = None) -> dict[str, str]:
-    """A colour for each name, the same in every figure that shows the same names; no two alike before the palette is used up.
+def colors_of(sizes: pd.Series, order: Sequence[str] | None = None) -> dict[str, str]:
+    """A colour for each topic of a figure.
 
     Parameters
     ----------
-    names : topic names; `unclustered` and its like are grey
-    order : names in the order in which they take colours
-        Give it (the table of topics, say) where figures show different subsets and the colours should still agree.
-        Without it a stable hash of the name picks the hue.
+    sizes : pages of each topic, the names as its index
+    order : topic names in the order in which they take colours
+        Default: the largest first, so that figures of the same corpus agree and the large topics are told apart best. Give
+        it where figures of different subsets should agree as well.
     """
-    shown = [str(name) for name in names]
-    pinned = [str(name) for name in order or () if not is_unclustered(name)]
-    others = sorted({name for name in shown if not is_unclustered(name)} - set(pinned), key=_hash)
-    colors: dict[str, str] = {}
-    taken: set[int] = set()
-    for place, name in enumerate([*dict.fromkeys(pinned), *others]):
-        if place % _HUES == 0:  # every hue is out: start the next lightness
-            taken = set()
-        wish = _hash(name) if place >= len(pinned) else place
-        hue = next(hue for hue in ((wish + step) % _HUES for step in range(_HUES)) if hue not in taken)
-        taken.add(hue)
-        colors[name] = PALETTE[place // _HUES % 3 * _HUES + hue]
-    return {name: colors.get(name, GREY) for name in shown}
+    ranked = by_size(sizes) if order is None else order
+    return {str(name): color_of(name, ranked) for name in sizes.index}
 
 
-def color_of(name: str, order: Sequence[str] | None = None) -> str:
-    """The colour of one topic: its place in `order` where that holds it, else by a stable hash of its name."""
-    return colors_of([name], order)[str(name)]
+def by_size(sizes: pd.Series) -> list[str]:
+    """The topics, the largest first (equals by name), without what is unclustered."""
+    ranked = sorted((-float(size), str(name)) for name, size in sizes.items() if not is_unclustered(name))
+    return [name for _, name in ranked]
 
 
 def is_unclustered(name: object) -> bool:
     """Whether a name stands for no topic: `unclustered`, cluster -1, or nothing at all."""
     return str(name).strip().lower() in _NO_TOPIC
-
-
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest())
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
@@ -149,13 +146,13 @@ def _hash(name: str) -> int:
 def escape(text: object, length: int | None = None) -> str:
     """Text from anywhere, made safe to show: one line, at most `length` characters, no markup of any kind.
 
-    A figure renders a subset of HTML, and what stands between two dollar signs as LaTeX where a page has MathJax (as
-    JupyterLab does), so both are written as entities.
+    A figure renders a subset of HTML, fills in `%{...}`, and shows what stands between two dollar signs as LaTeX where a
+    page has MathJax (as JupyterLab does): all three are written as entities.
     """
     line = _UNPRINTABLE.sub(" ", str(text)).strip()
     if length is not None and len(line) > length:
         line = line[: length - 1].rstrip() + "…"
-    return html.escape(line, quote=False).replace("$", "&#36;")
+    return html.escape(line, quote=False).replace("$", "&#36;").replace("%{", "&#37;{")
 
 
 def lines(text: str, width: int, most: int) -> list[str]:
@@ -265,7 +262,7 @@ def need_numbers(table: pd.DataFrame, columns: Iterable[str], what: str) -> None
         bad = ~values.abs().lt(float("inf"))
         if bad.any():
             raise InputError(
-                f"{what}: column {column} holds {table[column][bad].iloc[0]!r} in row {int(bad.argmax())}; it must hold finite numbers"
+                f"{what}: column {column} holds {table[column][bad].iloc[0]} in row {int(bad.argmax())}; it must hold finite numbers"
             )
 
 
@@ -280,7 +277,7 @@ def _template(theme: Theme) -> go.layout.Template:
             "font": {"family": FONT, "size": theme.text, "color": INK},
             "paper_bgcolor": PAPER,
             "plot_bgcolor": PAPER,
-            "colorway": OKABE_ITO,
+            "colorway": FEW,
             "margin": {"l": round(1.5 * theme.text), "b": round(2.2 * theme.text), "pad": round(0.3 * theme.text)},
             "title": {
                 "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top",

@@ -6,6 +6,7 @@ points stay smooth and the legend stays short. Names are written where their top
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,16 @@ import plotly.graph_objects as go
 from hare_lab.figures import look
 
 NAMED = 20  # topics with a colour of their own in the legend and a name on the map; more can't be told apart
-TITLE, SNIPPET, SOURCE, NAME = 70, 120, 50, 60  # most characters of each in a hover
+HEAD, TITLE, SNIPPET, SOURCE = 60, 70, 120, 50  # most characters of each in a hover
 SCALE = ["#2B1A55", "#414487", "#2F6C8E", "#21908C", "#35B779", "#8ED645", "#D9D32B"]  # viridis without its palest yellow
+HALO = ", ".join(["1px 1px 1px #FFF", "-1px 1px 1px #FFF", "1px -1px 1px #FFF", "-1px -1px 1px #FFF", "0 0 3px #FFF", "0 0 5px #FFF"])
 LEGEND = 30.0  # its width in letters
 _AXES = "near pages are alike; the axes have no unit"
 _TOPIC_COLUMNS = ("topic", "cluster", "nearest_cluster", "name")
 
 
 def topic_map(
-    points: pd.DataFrame, *, color: str = "topic", theme: str = "screen", labels: str | None = None, order: list[str] | None = None
+    points: pd.DataFrame, *, color: str = "topic", theme: str = "screen", labels: str | None = None, order: Sequence[str] | None = None
 ) -> go.Figure:
     """The corpus as a map: each point a page, near pages alike.
 
@@ -59,7 +61,7 @@ def topic_map(
     figure.add_traces(_scaled(points, color, topics) if scaled else _by_topic(points, color, order))
     hidden: dict[str, Any] = {"visible": False, "constrain": "domain"}
     figure.update_layout(xaxis=hidden, yaxis={**hidden, "scaleanchor": "x"}, margin={"l": 12, "b": 12})
-    names = _labels(points, topics, order) if topics is not None else []
+    names = _labels(points, topics, order, tinted=not scaled) if topics is not None else []
     figure.layout.meta.update(labels=names, frame=_frame(points, names), points=len(points))
     return fit(figure)
 
@@ -70,7 +72,7 @@ def fit(figure: go.Figure) -> go.Figure:
     margin = figure.layout.margin
     box = np.array([theme.width - margin.l - margin.r, figure.layout.height - margin.t - margin.b], dtype=float)
     low, high = np.array(meta["frame"][0]), np.array(meta["frame"][1])
-    unit = 1.05 * float(((high - low) / box).max()) or 1.0  # of the map in a pixel, the same along both axes
+    unit = 1.1 * float(((high - low) / box).max()) or 1.0  # of the map in a pixel, the same along both axes
     middle = (low + high) / 2
     for axis, centre, pixels in zip((figure.layout.xaxis, figure.layout.yaxis), middle, box, strict=True):
         axis.range = [centre - unit * pixels / 2, centre + unit * pixels / 2]
@@ -86,24 +88,27 @@ def fit(figure: go.Figure) -> go.Figure:
 # --- points ----------------------------------------------------------------------------------------------------------
 
 
-def _by_topic(points: pd.DataFrame, color: str, order: list[str] | None) -> list[go.Scattergl]:
-    """Traces from the back to the front: unclustered, the small topics, then the named ones, the largest last to draw under none."""
+def _by_topic(points: pd.DataFrame, color: str, order: Sequence[str] | None) -> list[go.Scattergl]:
+    """Traces from the back to the front: unclustered, the small topics together, then each of the large ones."""
     names = _names(points[color], color)
-    sizes = names[~names.map(look.is_unclustered)].value_counts()
-    colors = look.colors_of(names.unique(), order)
-    named = list(sizes.index[: NAMED if len(sizes) > NAMED + 1 else NAMED + 1])
-    behind, small = names.map(look.is_unclustered), ~names.isin(named)
+    loose = names.map(look.is_unclustered)
+    sizes = names.value_counts()
+    colors = look.colors_of(sizes, order)
+    topics = look.by_size(sizes)
+    named = topics[: NAMED if len(topics) > NAMED + 1 else NAMED + 1]
+    small = ~loose & ~names.isin(named)
     traces = []
-    if behind.any():
-        label = f"{look.percent(behind.mean())}  {look.UNCLUSTERED if color in _TOPIC_COLUMNS else 'none'}"
-        traces.append(_trace(points[behind], label, look.GREY, look.UNCLUSTERED, opacity=0.45, rank=3))
-    if (rest := small & ~behind).any():
-        muted = {name: look.mix(colors[name], "#B9C0C8", 0.55) for name in sizes.index[len(named) :]}
-        label = f"{look.percent(rest.mean())}  {len(sizes) - len(named):,} smaller ones"
-        traces.append(_trace(points[rest], label, names[rest].map(muted).tolist(), "smaller", names=names[rest], rank=2))
+    if loose.any():
+        label = f"{look.percent(loose.mean())}  {look.UNCLUSTERED if color in _TOPIC_COLUMNS else 'none'}"
+        traces.append(_trace(points[loose], look.GREY, label, "", rank=3, opacity=0.45).update(legendgroup=look.UNCLUSTERED))
+    if small.any():
+        muted = {name: look.mix(colors[name], "#B9C0C8", 0.55) for name in topics[len(named) :]}
+        label = f"{look.percent(small.mean())}  {len(muted):,} smaller ones"
+        heads = [look.escape(name, HEAD) for name in names[small]]
+        traces.append(_trace(points[small], names[small].map(muted).tolist(), label, heads, rank=2))
     for name in named:
         label = f"{look.percent(sizes[name] / len(points))}  {look.escape(name, 24)}"
-        traces.append(_trace(points[names == name], label, colors[name], "", names=names[names == name], rank=1))
+        traces.append(_trace(points[names == name], colors[name], label, look.escape(name, HEAD), rank=1))
     return traces
 
 
@@ -111,69 +116,48 @@ def _scaled(points: pd.DataFrame, color: str, topics: pd.Series | None) -> list[
     """One trace with a colour scale over the middle 98 % of the values (so that one outlier can't grey the rest), one for no value."""
     values = _numbers(points[color])
     known = values.notna()
-    low, high = np.nanquantile(values, [0.01, 0.99]) if known.any() else (0.0, 1.0)
-    names = topics.map(look.escape) if topics is not None else pd.Series("", index=points.index)
+    what = look.escape(color, 20)
     traces = []
-    if (~known).any():
-        traces.append(
-            _trace(points[~known], f"no {look.escape(color, 20)}", look.GREY, look.UNCLUSTERED, names=names[~known], opacity=0.45)
-        )
+    if not known.all():
+        traces.append(_trace(points[~known], look.GREY, f"no {what}", "", rank=2, opacity=0.45).update(legendgroup=look.UNCLUSTERED))
     if known.any():
-        shown = [
-            f"{name}{' · ' if name else ''}{look.escape(color, 30)} {value:,.4g}"
-            for name, value in zip(names[known], values[known], strict=True)
-        ]
-        trace = _trace(
-            points[known], "", values[known].to_numpy("float32"), "", names=pd.Series(shown, index=points.index[known]), safe=True
-        )
-        bar = {
-            "title": {"text": look.escape(color, 20)},
-            "thickness": 14,
-            "len": 0.6,
-            "outlinewidth": 0,
-            "x": 1.02,
-            "y": 1,
-            "yanchor": "top",
-        }
-        trace.marker.update(colorscale=SCALE, cmin=low, cmax=high if high > low else low + 1, colorbar=bar)
+        heads = [f"{what} {value:,.4g}" for value in values[known]]
+        if topics is not None:
+            heads = [f"{look.escape(name, HEAD)} · {head}" for name, head in zip(topics[known], heads, strict=True)]
+        low, high = np.quantile(values[known], [0.01, 0.99])
+        trace = _trace(points[known], values[known].to_numpy("float32"), "", heads, rank=1)
+        trace.marker.update(colorscale=SCALE, cmin=low, cmax=high if high > low else low + 1, colorbar={
+            "title": {"text": what}, "thickness": 14, "len": 0.6, "outlinewidth": 0, "x": 1.02, "y": 1, "yanchor": "top"})  # fmt: skip
         traces.append(trace.update(showlegend=False))
     return traces
 
 
-def _trace(
-    points: pd.DataFrame,
-    label: str,
-    color: Any,
-    group: str,
-    *,
-    names: pd.Series | None = None,
-    opacity: float = 0.8,
-    rank: int = 1,
-    safe: bool = False,
-) -> go.Scattergl:
-    """Points of one legend entry. The hover is one short string a point: WebGL stays fast as long as the text stays short."""
-    heads = [""] * len(points) if names is None else [f"<b>{name if safe else look.escape(name, NAME)}</b><br>" for name in names]
+def _trace(points: pd.DataFrame, color: Any, label: str, heads: str | list[str], *, rank: int, opacity: float = 0.8) -> go.Scattergl:
+    """Points of one legend entry. What their hovers share stands in the template once; the rest is kept short, so that WebGL stays fast."""
+    titles, texts = _hover(points)
+    head = "<b>%{meta}</b><br>" if isinstance(heads, str) else "<b>%{customdata}</b><br>"
     return go.Scattergl(
         x=points["x"].to_numpy("float32"),
         y=points["y"].to_numpy("float32"),
         mode="markers",
         marker={"color": color, "opacity": opacity, "line": {"width": 0}},
         name=label,
-        legendgroup=group or label,
         legendrank=1000 * rank,
-        hovertext=[head + body for head, body in zip(heads, _hover(points), strict=True)],
-        hovertemplate="%{hovertext}<extra></extra>",
+        **({"meta": heads} if isinstance(heads, str) else {"customdata": heads}),
+        hovertext=titles,
+        text=texts,
+        hovertemplate=f"{head if heads else ''}%{{hovertext}}<br><span style='color:{look.QUIET}'>%{{text}}</span><extra></extra>",
     )
 
 
-def _hover(points: pd.DataFrame) -> list[str]:
-    """Title, the start of the text on two lines, and the source, escaped."""
-    found = []
+def _hover(points: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Of each page its title (the start of its text where it has none), and some of its text with the source, all escaped."""
+    titles, texts = [], []
     for title, snippet, source in zip(points["title"], points["snippet"], points["source"], strict=True):
-        body = "<br>".join(look.escape(line) for line in look.lines(str(snippet)[: 2 * SNIPPET], SNIPPET // 2, 2))
-        head = f"{look.escape(title, TITLE)}<br>" if str(title).strip() else ""
-        found.append(f"{head}<span style='color:{look.QUIET}'>{body}<br>{look.escape(source, SOURCE)}</span>")
-    return found
+        body = look.lines(str(snippet)[: 2 * SNIPPET], SNIPPET // 2, 2)
+        titles.append(look.escape(title, TITLE) or look.escape(body.pop(0) if body else ""))
+        texts.append("<br>".join(look.escape(part) for part in [*body, str(source)[:SOURCE]]))
+    return titles, texts
 
 
 def _is_scale(values: pd.Series, name: str) -> bool:
@@ -194,16 +178,20 @@ def _names(values: pd.Series, column: str) -> pd.Series:
 # --- names on the map ------------------------------------------------------------------------------------------------
 
 
-def _labels(points: pd.DataFrame, topics: pd.Series, order: list[str] | None) -> list[dict[str, Any]]:
-    """Name, place (the median page) and colour of the largest topics, largest first."""
-    colors = look.colors_of(topics.unique(), order)
-    sizes = topics[~topics.map(look.is_unclustered)].value_counts()
+def _labels(points: pd.DataFrame, topics: pd.Series, order: Sequence[str] | None, *, tinted: bool) -> list[dict[str, Any]]:
+    """Name, place (the median page) and colour of the largest topics, largest first; `tinted` in the colour of their points."""
+    sizes = topics.value_counts()
+    colors = look.colors_of(sizes, order)
     middles: pd.DataFrame = points[["x", "y"]].groupby(topics.to_numpy()).median()
-    return [
-        {"lines": [look.escape(line) for line in look.lines(name, 18, 2)], "width": max(map(len, look.lines(name, 18, 2)), default=1),
-         "x": float(middles.loc[name, "x"]), "y": float(middles.loc[name, "y"]), "color": look.readable_on_paper(colors[name], 5.5)}
-        for name in sizes.index[: NAMED + 5]
-    ]  # fmt: skip
+    found = []
+    for name in look.by_size(sizes)[: NAMED + 5]:
+        parts = look.lines(name, 18, 2) or [""]
+        x, y = middles.loc[name].to_numpy(float).tolist()
+        found.append({
+            "lines": [look.escape(part) for part in parts], "width": max(map(len, parts)), "pages": int(sizes[name]), "x": x, "y": y,
+            "color": look.readable_on_paper(colors[name], 7) if tinted else look.INK,
+        })  # fmt: skip
+    return found
 
 
 def _frame(points: pd.DataFrame, labels: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
@@ -223,24 +211,25 @@ def _place(labels: list[dict[str, Any]], middle: np.ndarray, unit: float, box: n
     written = []
     for label in labels:
         point = (np.array([label["x"], label["y"]]) - middle) / unit * [1, -1] + box / 2
-        half = np.array([label["width"] * 0.29 * size + 4, len(label["lines"]) * 0.62 * size + 2])
-        shift = next((s for s in _shifts(half) if _is_free(point + s, half, taken, box)), None)
+        half = np.array([label["width"] * 0.29 * size + 4, len(label["lines"]) * 0.64 * size + 2])
+        shift = next((s for s in _shifts(half, label["pages"]) if _is_free(point + s, half, taken, box)), None)
         if shift is None:
             continue
         taken.append((point + shift, half))
         written.append(
             {"x": label["x"], "y": label["y"], "xshift": float(shift[0]), "yshift": float(-shift[1]), "showarrow": False,
              "text": "<br>".join(f"<b>{line}</b>" for line in label["lines"]), "captureevents": False,
-             "font": {"size": size, "color": label["color"], "shadow": "0 0 2px #FFF, 0 0 3px #FFF, 0 0 4px #FFF, 0 0 6px #FFF"}}
+             "font": {"size": size, "color": label["color"], "shadow": HALO}}
         )  # fmt: skip
     return written
 
 
-def _shifts(half: np.ndarray) -> list[np.ndarray]:
-    """Places to try, in pixels from the middle: there, then on growing rings."""
-    angles = np.deg2rad([90, 270, 0, 180, 45, 135, 225, 315])
-    rings = [0.5, 0.9, 1.3, 1.8]
-    return [np.zeros(2), *(np.array([np.cos(a) * half[0] * 0.8, np.sin(a) * half[1]]) * ring for ring in rings for a in angles)]
+def _shifts(half: np.ndarray, pages: int) -> list[np.ndarray]:
+    """Places to try, in pixels from the middle: there (unless so few pages would be covered), then on growing rings."""
+    angles = np.deg2rad([270, 90, 225, 315, 135, 45, 0, 180])
+    rings = [0.5, 0.9, 1.3, 1.8] if pages >= 30 else [1.5, 2.0]
+    around = [np.array([np.cos(a) * half[0] * 0.8, np.sin(a) * half[1]]) * ring for ring in rings for a in angles]
+    return [np.zeros(2), *around] if pages >= 30 else around
 
 
 def _is_free(at: np.ndarray, half: np.ndarray, taken: list[tuple[np.ndarray, np.ndarray]], box: np.ndarray) -> bool:
@@ -277,7 +266,7 @@ def concentration(shares: np.ndarray, noun: str = "topic") -> str:
 
 def _scale_words(points: pd.DataFrame, color: str, topics: pd.Series | None) -> tuple[str, str]:
     """Which topic has most of it, where there are topics, else where the middle half of the pages lies."""
-    known, what = _numbers(points[color]).dropna(), color[: look.NAME]
+    known, what = _numbers(points[color]).dropna(), color[:20]
     if known.empty:
         return f"No page has a value of “{what}”", f"{_pages(points)} · {_AXES}"
     low, high = known.quantile([0.25, 0.75])
@@ -287,7 +276,7 @@ def _scale_words(points: pd.DataFrame, color: str, topics: pd.Series | None) -> 
         solid = [n for n, size in groups.size().items() if size >= min(10, groups.size().max()) and not look.is_unclustered(n)]
         if len(solid) > 1:
             means = groups.mean().loc[pd.Index(solid)]
-            title = f"“{str(means.idxmax())[: look.NAME]}” has the highest mean “{what}”: {means.max():,.3g}, of all {known.mean():,.3g}"
+            title = f"“{str(means.idxmax())[: look.NAME]}” has the highest “{what}” (mean {means.max():,.3g})"
     return title, f"{_pages(points)} · {_AXES}"
 
 

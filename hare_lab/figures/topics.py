@@ -103,7 +103,7 @@ def topic_hierarchy(
     for path, size in zip(paths, table["size"], strict=True):
         for depth in range(len(path) + 1):
             sizes[path[:depth]] = sizes.get(path[:depth], 0.0) + float(size)
-    colors = look.colors_of([path[-1] for path in paths], order)
+    colors = look.colors_of(pd.Series({path[-1]: sizes[path] for path in paths}), order)
     broad = {path: look.mix(look.GREY, look.PAPER, 0.75 if not path else 0.4) for path in sizes}
     fills = {**broad, **{path: colors[path[-1]] for path in paths}}
     title, subtitle = _hierarchy_words(sizes, len(table))
@@ -120,7 +120,7 @@ def topic_hierarchy(
         texttemplate=[_tile(path, size / sizes[()]) for path, size in sizes.items()],
         hovertemplate="%{label}<br>%{value:,.0f} pages (%{text})<extra></extra>",
     )
-    return figure.update_layout(margin={"l": 20, "r": 20, "b": 20})
+    return figure.update_layout(margin={"l": 20, "b": 20})
 
 
 def diversity_profile(profile: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
@@ -171,7 +171,7 @@ def _height(rows: int) -> float:
 
 def _strip(topics: pd.DataFrame, shown: int, unclustered: float, named: str, order: Sequence[str] | None) -> list[tuple[str, float, str]]:
     """The whole corpus in one line: name, share and colour of each shown topic, then of the smaller ones and the unclustered."""
-    colors = look.colors_of(topics[named], order)
+    colors = look.colors_of(topics.set_index(named)["size"], order)
     parts = [(str(n), float(s), colors[str(n)]) for n, s in zip(topics[named], topics["share"], strict=True)]
     rest = [(f"in {len(parts) - shown:,} smaller topics", sum(share for _, share, _ in parts[shown:]), _REST)] if len(parts) > shown else []
     return [*parts[:shown], *rest, *([(look.UNCLUSTERED, unclustered, look.GREY)] if unclustered > 0.0005 else [])]
@@ -190,11 +190,9 @@ def _id(path: tuple[str, ...]) -> str:
 
 def _tile(path: tuple[str, ...], share: float) -> str:
     """What a tile says: its name on short lines and its share, nothing where it would be too small to read."""
-    if share < 0.007:
+    if share < 0.01:
         return " "
-    return (
-        "<br>".join([*(look.escape(line).replace("%", "&#37;") for line in look.lines(path[-1], 16, 3)), "%{text}"]) if path else "%{label}"
-    )
+    return "<br>".join([*(look.escape(line) for line in look.lines(path[-1], 16, 3)), "%{text}"]) if path else "%{label}"
 
 
 def _hierarchy_words(sizes: dict[tuple[str, ...], float], topics: int) -> tuple[str, str]:
