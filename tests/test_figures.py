@@ -327,6 +327,22 @@ def test_both_axes_have_the_same_scale():
     assert np.ptp(figure.layout.xaxis.range) / wide == pytest.approx(np.ptp(figure.layout.yaxis.range) / high)
 
 
+def test_a_name_stands_on_its_topic_and_not_between_its_islands():
+    points = make_points(200, 1)
+    points["x"] = np.r_[np.zeros(110), np.full(90, 100.0)] + np.random.default_rng(0).normal(size=200)
+    [label] = figures.topic_map(points).layout.meta["labels"]
+    assert abs(label["x"]) < 2
+
+
+def test_pages_beyond_the_edge_are_counted():
+    points = make_points(1_000)
+    assert "beyond" not in figures.topic_map(points).layout.meta["caption"]
+    points.loc[:2, "x"] = 1e6
+    figure = figures.topic_map(points)
+    assert "up to 3 pages lie beyond the edge" in figure.layout.meta["caption"]
+    assert figure.layout.xaxis.range[1] < 1e3
+
+
 def test_numbers_are_drawn_on_a_scale_and_missing_ones_in_grey():
     points = make_points()
     points.loc[:9, "quality"] = np.nan

@@ -56,13 +56,15 @@ def topic_map(
     written = labels or ("topic" if scaled and "topic" in points.columns else None if scaled else color)
     topics = _names(points[written], written) if written else None
     title, subtitle = _scale_words(points, color, topics) if scaled else _topic_words(points, color)
-    caption = f"Each point is a page, coloured by {color}; {subtitle}"
+    names = _labels(points, topics, order, tinted=not scaled) if topics is not None else []
+    low, high, beyond = _frame(points, names)
+    far = f"; up to {look.plural(beyond, 'page')} lie beyond the edge: drag, or scroll out" if beyond else ""
+    caption = f"Each point is a page, coloured by {color}; {subtitle}{far}"
     figure = look.canvas(title, subtitle, theme=theme, caption=caption, right=13.0 if scaled else LEGEND)
     figure.add_traces(_scaled(points, color, topics) if scaled else _by_topic(points, color, order))
     hidden: dict[str, Any] = {"visible": False, "constrain": "domain"}
     figure.update_layout(xaxis=hidden, yaxis={**hidden, "scaleanchor": "x"}, margin={"l": 12, "b": 12})
-    names = _labels(points, topics, order, tinted=not scaled) if topics is not None else []
-    figure.layout.meta.update(labels=names, frame=_frame(points, names), points=len(points))
+    figure.layout.meta.update(labels=names, frame=(low, high), points=len(points))
     return fit(figure)
 
 
@@ -72,7 +74,7 @@ def fit(figure: go.Figure) -> go.Figure:
     margin = figure.layout.margin
     box = np.array([theme.width - margin.l - margin.r, figure.layout.height - margin.t - margin.b], dtype=float)
     low, high = np.array(meta["frame"][0]), np.array(meta["frame"][1])
-    unit = 1.1 * float(((high - low) / box).max()) or 1.0  # of the map in a pixel, the same along both axes
+    unit = float(((high - low) / box).max())  # of the map in a pixel, the same along both axes
     middle = (low + high) / 2
     for axis, centre, pixels in zip((figure.layout.xaxis, figure.layout.yaxis), middle, box, strict=True):
         axis.range = [centre - unit * pixels / 2, centre + unit * pixels / 2]
@@ -179,14 +181,14 @@ def _names(values: pd.Series, column: str) -> pd.Series:
 
 
 def _labels(points: pd.DataFrame, topics: pd.Series, order: Sequence[str] | None, *, tinted: bool) -> list[dict[str, Any]]:
-    """Name, place (the median page) and colour of the largest topics, largest first; `tinted` in the colour of their points."""
+    """Name, place and colour of the largest topics, largest first; `tinted` in the colour of their points."""
     sizes = topics.value_counts()
     colors = look.colors_of(sizes, order)
-    middles: pd.DataFrame = points[["x", "y"]].groupby(topics.to_numpy()).median()
+    places = points[["x", "y"]].to_numpy(float)
     found = []
     for name in look.by_size(sizes)[: NAMED + 5]:
         parts = look.lines(name, 18, 2) or [""]
-        x, y = middles.loc[name].to_numpy(float).tolist()
+        x, y = _heart(places[(topics == name).to_numpy()])
         found.append({
             "lines": [look.escape(part) for part in parts], "width": max(map(len, parts)), "pages": int(sizes[name]), "x": x, "y": y,
             "color": look.readable_on_paper(colors[name], 7) if tinted else look.INK,
@@ -194,14 +196,29 @@ def _labels(points: pd.DataFrame, topics: pd.Series, order: Sequence[str] | None
     return found
 
 
-def _frame(points: pd.DataFrame, labels: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
-    """Lower and upper corner of what the map opens on: all but the farthest pages, and every named topic.
+def _heart(places: np.ndarray) -> tuple[float, float]:
+    """Where a topic is at home: the median of its densest part, since the median of two islands lies in the sea between them."""
+    cells = min(12, 2 + len(places) // 20)
+    counts, *edges = np.histogram2d(places[:, 0], places[:, 1], bins=cells)
+    around = np.pad(counts, 1)
+    near = np.sum([around[i : i + cells, j : j + cells] for i in range(3) for j in range(3)], axis=0)
+    best = np.unravel_index(int(np.argmax(near)), near.shape)
+    low, high = (np.array([edge[np.clip(cell + step, 0, cells)] for edge, cell in zip(edges, best, strict=True)]) for step in (-1, 2))
+    x, y = np.median(places[((places >= low) & (places <= high)).all(axis=1)], axis=0).tolist()
+    return x, y
 
-    A few far pages would shrink all the others to a dot; they are there, beyond the frame, and the caption counts them.
+
+def _frame(points: pd.DataFrame, labels: list[dict[str, Any]]) -> tuple[list[float], list[float], int]:
+    """Lower and upper corner of what the map opens on (all but the farthest pages, and every named topic), and how many lie beyond.
+
+    A few far pages would shrink all the others to a dot.
     """
     places = points[["x", "y"]].to_numpy(float)
     corners = [*np.quantile(places, [0.01, 0.99], axis=0), *(np.array([label["x"], label["y"]]) for label in labels[:NAMED])]
-    return np.min(corners, axis=0).tolist(), np.max(corners, axis=0).tolist()
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    room = 0.05 * (high - low) + 1e-9
+    beyond = int(((places < low - room) | (places > high + room)).any(axis=1).sum())
+    return (low - room).tolist(), (high + room).tolist(), beyond
 
 
 def _place(labels: list[dict[str, Any]], middle: np.ndarray, unit: float, box: np.ndarray, theme: look.Theme) -> list[dict[str, Any]]:
