@@ -112,6 +112,65 @@ def test_bands_miss_few_pairs_at_the_threshold(threshold):
 # --- semantic ------------------------------------------------------------------------------------------------------
 
 
+def told_again(rng, groups, again=2, dimension=64):
+    """Pages in groups: their telling words in another order with other small words between, vectors close to one another."""
+    texts, centres = [], unit(rng.normal(size=(groups, dimension)))
+    for _ in range(groups):
+        telling = [f"{''.join(rng.choice(list('abcdefgh'), 5))}{number}" for number in range(30)]
+        for copy in range(again):
+            small = ["mnop"[copy] + letter for letter in "abcdefghijklmnopqrstuvwxyzäöüé"]
+            texts.append(" ".join(word for pair in zip(rng.permutation(telling), small, strict=True) for word in pair) + " x" * copy)
+    vectors = unit(np.repeat(centres, again, axis=0) + 0.04 * rng.normal(size=(groups * again, dimension)))
+    return texts, vectors
+
+
+def test_pages_told_again_are_found_and_near_finds_none_of_them():
+    texts, vectors = told_again(np.random.default_rng(1), 40, again=3)
+    found = dedup.semantic(pages(texts), vectors)
+    assert (found.n_groups, found.n_removed) == (40, 80)
+    assert [row // 3 for row in found.groups["row"]] == found.groups["group"].tolist()
+    assert dedup.near(pages(texts)).n_removed == 0
+
+
+def test_the_same_subject_is_not_enough_without_shared_words():
+    texts, vectors = told_again(np.random.default_rng(1), 20, again=1)
+    assert dedup.semantic(pages(texts), np.tile(vectors[:1], (20, 1))).n_removed == 0
+
+
+def test_the_same_words_are_not_enough_about_another_thing():
+    _, vectors = told_again(np.random.default_rng(1), 20, again=1)
+    assert dedup.semantic(pages(["some telling words standing together"] * 20), vectors).n_removed == 0
+
+
+def test_neighbourhoods_find_what_comparing_every_pair_finds(monkeypatch):
+    texts, vectors = told_again(np.random.default_rng(2), 1_500)
+    every = dedup.semantic(pages(texts), vectors)
+    monkeypatch.setattr("hare_lab.dedup.semantic_copies.EXACT", 1_000)
+    monkeypatch.setattr("hare_lab.dedup.semantic_copies.HOMES", 2)
+    some = dedup.semantic(pages(texts), vectors)
+    assert every.n_removed == 1_500
+    assert set(some.groups["row"]) <= set(every.groups["row"]) and some.n_removed > 1_300
+
+
+def test_vectors_that_are_not_unit_length_are_named_with_their_row():
+    with pytest.raises(InputError, match="row 1 has the length 2"):
+        dedup.semantic(pages(["a", "b"]), np.array([[1.0, 0.0], [0.0, 2.0]]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=texts_of_few_words, seed=st.integers(0, 1_000))
+def test_semantic_copies_depend_on_no_order_and_leave_nothing_to_find(texts, seed):
+    rng = np.random.default_rng(seed)
+    vectors = unit(rng.normal(size=(1, 3)) + 0.5 * rng.normal(size=(len(texts), 3)))
+    before, order = pages(texts), rng.permutation(len(texts))
+    found = dedup.semantic(before, vectors, threshold=0.8)
+    kept, removed = dedup.drop(before, found)
+    other, _ = dedup.drop(before.select(order), dedup.semantic(before.select(order), vectors[order], threshold=0.8))
+    assert ids(kept) == ids(other)
+    assert sorted([*kept["mine"], *removed["mine"]]) == list(range(len(texts)))
+    assert dedup.semantic(kept, vectors[found.kept_rows(len(texts))], threshold=0.8).n_removed == 0
+
+
 # --- all three -----------------------------------------------------------------------------------------------------
 
 
