@@ -28,6 +28,8 @@ def leiden(graph: sparse.csr_matrix, resolution: float, seed: int) -> np.ndarray
     from graspologic_native import leiden_csr  # type: ignore[import-untyped]
 
     n = graph.shape[0]
+    if graph.nnz == 0:  # the library panics
+        return np.arange(n, dtype=np.int32)
     _, found = leiden_csr(
         graph.indptr.astype(np.int64), graph.indices.astype(np.int32), graph.data.astype(np.float64), n,
         resolution=resolution, iterations=2, seed=seed,

@@ -107,7 +107,7 @@ def class_tf_idf(pages_with: sparse.csr_matrix) -> sparse.csr_matrix:
     """
     uses = np.asarray(pages_with.sum(axis=1)).ravel()
     overall = np.asarray(pages_with.sum(axis=0)).ravel()
-    rarity = np.log1p(uses.mean() / np.maximum(overall, 1))
+    rarity = np.log1p(uses.sum() / max(len(uses), 1) / np.maximum(overall, 1))
     own = pages_with.power(1.5)  # n * sqrt(n)
     return (sparse.diags(1 / np.maximum(uses, 1)) @ own @ sparse.diags(rarity / np.sqrt(np.maximum(overall, 1)))).tocsr()
 
