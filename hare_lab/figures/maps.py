@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from hare_lab.figures import look
 
 NAMED = 20  # topics with a colour of their own in the legend and a name on the map; more can't be told apart
+CANDIDATES, APART = 200, 0.07  # of the smaller topics, those this share of the map's width away from every name are named too
 HEAD, TITLE, SNIPPET, SOURCE = 60, 70, 120, 50  # most characters of each in a hover
 SCALE = ["#2B1A55", "#414487", "#2F6C8E", "#21908C", "#35B779", "#8ED645", "#D9D32B"]  # viridis without its palest yellow
 HALO = ", ".join(["1px 1px 1px #FFF", "-1px 1px 1px #FFF", "1px -1px 1px #FFF", "-1px -1px 1px #FFF", "0 0 3px #FFF", "0 0 5px #FFF"])
@@ -181,14 +182,20 @@ def _names(values: pd.Series, column: str) -> pd.Series:
 
 
 def _labels(points: pd.DataFrame, topics: pd.Series, order: Sequence[str] | None, *, tinted: bool) -> list[dict[str, Any]]:
-    """Name, place and colour of the largest topics, largest first; `tinted` in the colour of their points."""
+    """Name, place and colour of the topics to name: the largest, then those that lie far from all names, so that no island is nameless.
+
+    `tinted` writes them in the colour of their points.
+    """
     sizes = topics.value_counts()
     colors = look.colors_of(sizes, order)
     places = points[["x", "y"]].to_numpy(float)
-    found = []
-    for name in look.by_size(sizes)[: NAMED + 5]:
-        parts = look.lines(name, 18, 2) or [""]
+    apart = APART * float(np.ptp(np.quantile(places, [0.01, 0.99], axis=0), axis=0).max())
+    found: list[dict[str, Any]] = []
+    for rank, name in enumerate(look.by_size(sizes)[:CANDIDATES]):
         x, y = _heart(places[(topics == name).to_numpy()])
+        if rank >= NAMED and any(np.hypot(x - other["x"], y - other["y"]) < apart for other in found):
+            continue
+        parts = look.lines(name, 18, 2) or [""]
         found.append({
             "lines": [look.escape(part) for part in parts], "width": max(map(len, parts)), "pages": int(sizes[name]), "x": x, "y": y,
             "color": look.readable_on_paper(colors[name], 7) if tinted else look.INK,
