@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hare_lab import clustering, corpus, dedup, diversity, embedding, topics
+from hare_lab.corpus.pages import joined, with_columns
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
 from hare_lab.report_base import plain
@@ -73,8 +74,6 @@ def map_corpus(
     InputError
         As `corpus.load` does, or if no page survives cleaning.
     """
-    from datasets import concatenate_datasets
-
     loaded = corpus.load(source, column=column, limit=limit, seed=seed)
     cleaned = corpus.clean(loaded.pages, priors)
     if len(cleaned.pages) == 0:
@@ -102,14 +101,12 @@ def map_corpus(
         "topics": named.report,
         "diversity": diversity.profile(pages, vectors, clusters.nearest_cluster, seed=seed),
     }
-    return Mapped(with_clusters(pages, clusters), concatenate_datasets(removed), vectors, named, steps)
+    return Mapped(with_clusters(pages, clusters), joined(removed), vectors, named, steps)
 
 
 def with_clusters(pages: Dataset, clusters: clustering.Clusters) -> Dataset:
     """The pages with `cluster`, `nearest_cluster`, `strength` and their place `x`, `y` on the map."""
     import pyarrow as pa
-
-    from hare_lab.corpus.pages import with_columns
 
     return with_columns(
         pages,

@@ -14,13 +14,24 @@ import io
 import json
 import lzma
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from hare_lab.errors import InputError
 
 Row = tuple[str, dict[str, Any]]
+PROBLEM = "__problem__"  # the field under which a row carries what is wrong with it
+
+
+class Problem(NamedTuple):
+    """Why a row can't be used, in a word and in a sentence. A class of its own, so that no field of a user's passes for one."""
+
+    reason: str
+    sentence: str
+
+
 COMPRESSED = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ", ".zst": b"\x28\xb5\x2f\xfd"}
 
 
@@ -34,6 +45,10 @@ def expand(name: str) -> list[Path]:
     """
     path = Path(name)
     known = ", ".join(sorted(READERS))
+    if not name:
+        raise InputError("the corpus has an empty name; give a path, a glob, `hf:owner/name`, `-` for standard input, or `demo`")
+    if len(path.name.encode()) > 255:
+        raise InputError(f"no file or folder {name[:40]}...; its name is longer than a file's can be")
     if path.is_file():
         return [path]
     if path.is_dir():
@@ -66,12 +81,15 @@ def read_file(path: Path, name: str) -> Iterator[Row]:
         yield from READERS[kind](path, name)
     except InputError:
         raise
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise InputError(f"{path}: can't be read ({error}); is it damaged, or not what its name says?") from error
+    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, zlib.error) as error:
+        what = " ".join(str(error).split())[:160]
+        raise InputError(f"{path}: can't be read ({what}); is it damaged, or not what its name says?") from error
 
 
 def read_stdin() -> Iterator[Row]:
     """Standard input: JSON lines where the first line is a JSON object, else one plain text."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed; pipe a text or JSON lines into it, or give a path")
     yield from _lines_or_text(sys.stdin.buffer.read().splitlines(keepends=True), "stdin")
 
 
@@ -100,12 +118,48 @@ def _open(path: Path) -> IO[bytes]:
             says, is_ = (f"compressed ({kind})", "is not") if suffix == kind else ("plain", f"is compressed ({kind})")
             raise InputError(f"{path}: its name says {says}, but its content {is_}; rename it or fetch it again")
     if suffix == ".zst":
-        import zstandard
-
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True))
+        return io.BufferedReader(_Zstd(path))
     openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     stream: IO[bytes] = openers.get(suffix, open)(path, "rb")
     return stream
+
+
+class _Zstd(io.RawIOBase):
+    """A .zst file's bytes, frame after frame; zstandard's own reader stops without a word where a file breaks off."""
+
+    def __init__(self, path: Path) -> None:
+        import zstandard
+
+        self._file = path.open("rb")
+        self._frames = zstandard.ZstdDecompressor()
+        self._frame = self._frames.decompressobj()
+        self._damage = zstandard.ZstdError
+        self._packed = self._plain = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._plain:
+            self._packed = self._packed or self._file.read(1 << 17)
+            if not self._packed:
+                if not self._frame.eof:
+                    raise EOFError("the file ends before its content does")
+                return 0
+            if self._frame.eof:
+                self._frame = self._frames.decompressobj()
+            try:
+                self._plain = self._frame.decompress(self._packed)
+            except self._damage as error:
+                raise OSError(str(error)) from error
+            self._packed = self._frame.unused_data if self._frame.eof else b""
+        count = min(len(buffer), len(self._plain))
+        buffer[:count], self._plain = self._plain[:count], self._plain[count:]
+        return count
 
 
 def _read_lines(path: Path) -> Iterator[bytes]:
@@ -118,8 +172,8 @@ def _decoded(raw: bytes, where: str) -> dict[str, Any]:
     try:
         return {"text": raw.decode("utf-8-sig")}
     except UnicodeDecodeError as error:
-        sentence = f"{where}: byte {error.start} is not UTF-8; convert the file to UTF-8"
-        return {"text": raw.decode("utf-8", "replace"), "__problem__": ("invalid UTF-8", sentence)}
+        problem = Problem("invalid UTF-8", f"{where}: byte {error.start} is not UTF-8; convert the file to UTF-8")
+        return {"text": raw.decode("utf-8", "replace"), PROBLEM: problem}
 
 
 def _jsonl(path: Path, name: str) -> Iterator[Row]:
@@ -134,17 +188,14 @@ def _json_rows(lines: Iterable[bytes], name: str, path: str) -> Iterator[Row]:
         where = f"{name} line {number}"
         read += 1
         row = _decoded(raw, where)
-        if "__problem__" not in row:
+        if PROBLEM not in row:
             try:
                 value = json.loads(row["text"])
-                row = (
-                    value
-                    if isinstance(value, dict)
-                    else {"text": row["text"], "__problem__": ("not a JSON object", f"{where}: not a JSON object")}
-                )
-            except (json.JSONDecodeError, RecursionError) as error:
-                row["__problem__"] = ("not JSON", f"{where}: not valid JSON ({getattr(error, 'msg', 'nested too deep')})")
-        broken += "__problem__" in row
+                row = value if isinstance(value, dict) else {**row, PROBLEM: Problem("not a JSON object", f"{where}: not a JSON object")}
+            except (ValueError, RecursionError) as error:  # ValueError: not JSON, or a number of more than 4,300 digits
+                what = "nested too deep" if isinstance(error, RecursionError) else getattr(error, "msg", "a number is too long")
+                row[PROBLEM] = Problem("not JSON", f"{where}: not valid JSON ({what})")
+        broken += isinstance(row.get(PROBLEM), Problem)
         if broken == read == 20:
             raise InputError(f"{path}: none of its first 20 lines is a JSON object; is it JSON lines?")
         yield where, row
@@ -202,12 +253,31 @@ def _arrow_rows(batches: Iterable[Any], name: str) -> Iterator[Row]:
 def _csv(path: Path, name: str) -> Iterator[Row]:
     csv.field_size_limit(1 << 30)  # a page of 20 MB is a page
     delimiter = "\t" if _kind(path) == ".tsv" else ","
-    lines = (raw.decode("utf-8-sig" if number == 0 else "utf-8", "replace") for number, raw in enumerate(_read_lines(path)))
+    lines = (raw.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape") for number, raw in enumerate(_read_lines(path)))
+    rows = csv.DictReader(lines, restkey=UNNAMED, delimiter=delimiter, strict=True)
     try:
-        for number, row in enumerate(csv.DictReader(lines, delimiter=delimiter, strict=True), start=2):
-            yield f"{name} line {number}", {key: value for key, value in row.items() if key is not None}
+        columns = list(rows.fieldnames or ())
+        twice = next((column for column in columns if columns.count(column) > 1), None)
+        if twice is not None:
+            raise InputError(f'{path} line 1: two columns are called "{twice}"; rename one of them')
+        for row in rows:
+            where = f"{name} line {rows.line_num}"
+            yield where, _checked(where, row, delimiter)
     except csv.Error as error:
-        raise InputError(f"{path}: not a well-formed CSV file ({error}); check its quotes") from error
+        raise InputError(f"{path} line {rows.line_num}: not a well-formed CSV file ({error}); check its quotes") from error
+
+
+def _checked(where: str, row: dict[str, Any], delimiter: str) -> dict[str, Any]:
+    """A row of a CSV file, with its problem where it has more fields than the header or bytes that are not UTF-8."""
+    if UNNAMED in row:
+        sentence = f'{where}: {len(row[UNNAMED])} more fields than the header names; put texts that hold a "{delimiter}" in quotes'
+        row[PROBLEM] = Problem("too many fields", sentence)
+    for key, value in row.items():
+        if isinstance(value, str) and not value.isascii() and any("\udc80" <= character <= "\udcff" for character in value):
+            row[key] = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            row[PROBLEM] = Problem("invalid UTF-8", f'{where}: column "{key}" is not UTF-8; convert the file to UTF-8')
+            break
+    return row
 
 
 def _text(path: Path, name: str) -> Iterator[Row]:
@@ -231,7 +301,7 @@ def _html(path: Path, name: str) -> Iterator[Row]:
     document = trafilatura.bare_extraction(raw, include_comments=False, with_metadata=True)
     found = document.as_dict() if document else {}
     if not found.get("text"):
-        yield where, {"text": "", "__problem__": ("no main text", f"{where}: no main text found in the HTML")}
+        yield where, {"text": "", PROBLEM: Problem("no main text", f"{where}: no main text found in the HTML")}
         return
     yield where, {"text": found["text"], "title": found.get("title") or "", "url": found.get("url") or ""}
 
@@ -240,4 +310,5 @@ READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
     ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _json, ".parquet": _parquet, ".arrow": _arrow, ".feather": _arrow,
     ".csv": _csv, ".tsv": _csv, ".txt": _text, ".md": _text, ".html": _html, ".htm": _html,
 }  # fmt: skip
+UNNAMED = "unnamed"  # the column that holds what a CSV row has beyond its header's names
 TEXTS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".md", ".html", ".htm"})

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hare_lab.corpus.files import expand, read_file, read_stdin
-from hare_lab.corpus.pages import PAGE_COLUMNS, REMOVED_COLUMNS, Collector, removed_table
+from hare_lab.corpus.files import PROBLEM, Problem, expand, read_file, read_stdin
+from hare_lab.corpus.pages import ADDED_COLUMNS, PAGE_COLUMNS, REMOVED_COLUMNS, Collector, removed_table
 from hare_lab.errors import InputError
 from hare_lab.report_base import Report
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+OURS = frozenset((*PAGE_COLUMNS, *REMOVED_COLUMNS, *ADDED_COLUMNS))
+LACKING = 20  # rows in a row, from the first, without the text column: it is a mistake, and reading on is a waste
 Row = tuple[str, dict[str, Any]]  # where it stands ("posts.jsonl line 3"), its fields
 
 
@@ -75,7 +77,7 @@ def load(source: Any, *, column: str | None = None, limit: int | None = None, se
     Returns
     -------
     Loaded
-        `pages` has `id`, `text`, `title`, `source` and the user's columns (an `id` of the user's stays as `own_id`);
+        `pages` has `id`, `text`, `title`, `source` and the user's columns (one that has a name of ours stays as `own_NAME`);
         `removed` holds the rows without usable text, with a reason.
 
     Raises
@@ -89,20 +91,27 @@ def load(source: Any, *, column: str | None = None, limit: int | None = None, se
     good, bad = Collector(PAGE_COLUMNS), Collector((*PAGE_COLUMNS, *REMOVED_COLUMNS))
     reasons: Counter[str] = Counter()
     seen: Counter[str] = Counter()
-    words, first = 0, ""
+    words, lacking, first = 0, 0, ""
     for number, (where, fields) in enumerate(rows):
         if limit is not None and number >= limit:
             break
+        lacking += (column or "text") not in fields and lacking == number
         page, reason, detail = _page(where, fields, column, seen)
         if reason:
             bad.add({**page, "step": "load", "reason": reason, "detail": detail})
             reasons[reason] += 1
-            first = first or f"; the first: {detail}"
+            first = first or detail
+            if lacking == LACKING:
+                raise InputError(first)
         else:
             good.add(page)
             words += len(page["text"].split())
     if not len(good):
-        raise InputError(f"{name}: no usable text in {len(bad)} rows{first}; check the file, or pass --column to name the text column")
+        if lacking:
+            raise InputError(first)
+        count = f"{len(bad)} row{'' if len(bad) == 1 else 's'}"
+        sentence = f"{name}: no usable text in {count}{first and '; the first: '}{first}"
+        raise InputError(f"{sentence}; check the file, or pass --column to name the text column")
     pages = good.dataset()
     removed = bad.dataset() if len(bad) else removed_table(pages, [], "load", [], [])
     report = LoadReport(name, len(good) + len(bad), len(good), len(bad), dict(reasons.most_common()), files, words)
@@ -152,7 +161,9 @@ def _common(files: list[Path]) -> Path:
 
 
 def _memory(source: Any) -> Iterator[Row]:
-    rows = source.to_dict(orient="records") if hasattr(source, "iterrows") else source
+    if not isinstance(source, Iterable) or isinstance(source, bytes | Mapping):
+        raise InputError(f"a {type(source).__name__} is no corpus; give a path, a Dataset, a DataFrame, or a list of texts or rows")
+    rows = source.to_dict(orient="records") if hasattr(source, "to_dict") and hasattr(source, "iterrows") else source
     for number, row in enumerate(rows):
         yield f"memory row {number}", dict(row) if isinstance(row, Mapping) else {"text": row}
 
@@ -162,34 +173,44 @@ def _page(where: str, fields: dict[str, Any], column: str | None, seen: Counter[
     name = column or "text"
     place, _, number = where.rpartition(" ")
     file = place.removesuffix(" line").removesuffix(" row")
-    problem = fields.pop("__problem__", None)
-    if not problem and name not in fields:
-        has = ", ".join(map(str, list(fields)[:12])) or "no columns"
-        raise InputError(f'{where}: no column "{name}"; pass --column to name the text column (this row has: {has})')
+    problem = fields.pop(PROBLEM) if isinstance(fields.get(PROBLEM), Problem) else None
     text = fields.get(name)
-    reason, detail = problem or _unusable(where, name, text)
+    reason, detail = problem or _unusable(where, name, fields)
     own = fields.get("id")
     own_id = str(own) if isinstance(own, str | int) and not isinstance(own, bool) and str(own) else ""
     page_id = f"{file}#{own_id or number}"
     seen[page_id] += 1
     if seen[page_id] > 1:  # the same id again: its row keeps it apart
         page_id = f"{page_id}~{number}"
-    title = fields.get("title")
-    rest = {key: value for key, value in fields.items() if key not in (*PAGE_COLUMNS, *REMOVED_COLUMNS, name)}
-    if own_id:
-        rest["own_id"] = own_id
-    for key in REMOVED_COLUMNS:  # a user's column of our name stays, under another
-        if key in fields:
-            rest[f"own_{key}"] = fields[key]
     page = {
         "id": page_id, "text": text if isinstance(text, str) else "" if text is None else str(text)[:1000],
-        "title": title if isinstance(title, str) else "", "source": str(fields.get("source") or file), **rest,
+        "title": _words(fields.get("title")), "source": _words(fields.get("source")) or file,
     }  # fmt: skip
     page["text"] = page["text"].encode("utf-8", "replace").decode("utf-8")  # Arrow holds no lone surrogates
+    for key, value in fields.items():
+        if key == "id" and own_id:
+            page[_own(key, fields)] = own_id
+        elif key not in ("title", "source", name):
+            page[_own(key, fields) if key in OURS else str(key)] = value
     return page, reason, detail
 
 
-def _unusable(where: str, name: str, text: Any) -> tuple[str, str]:
+def _words(value: Any) -> str:
+    """A title or source as text, whatever it came as; "" where it is missing (pandas says so by a number that is none)."""
+    return "" if value is None or (isinstance(value, float) and value != value) else str(value)
+
+
+def _own(key: str, fields: Mapping[str, Any]) -> str:
+    """The name under which a user's column stays whose name is one of ours."""
+    name = f"own_{key}"
+    return name if name not in fields else _own(name, fields)
+
+
+def _unusable(where: str, name: str, fields: Mapping[str, Any]) -> tuple[str, str]:
+    if name not in fields:
+        has = ", ".join(map(str, list(fields)[:12])) or "no columns"
+        return "no text", f'{where}: no column "{name}"; pass --column to name the text column (this row has: {has})'
+    text = fields[name]
     if text is None:
         return "no text", f'{where}: column "{name}" is null'
     if not isinstance(text, str):

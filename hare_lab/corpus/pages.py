@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PAGE_COLUMNS = ("id", "text", "title", "source")
 REMOVED_COLUMNS = ("step", "reason", "detail")
+ADDED_COLUMNS = ("language", "language_confidence", "words", "text_hash", "cluster", "nearest_cluster", "strength", "x", "y")
 BATCH = 2_000
 
 
@@ -59,17 +60,19 @@ class Collector:
         self._flush()
         if not self._batches:
             return Dataset(pa.table({c: pa.array([], pa.string()) for c in self.columns}))
-        try:
-            joined = pa.concat_tables(self._batches, promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            clashing = _clashing(self._batches)
-            joined = pa.concat_tables([_as_json(b, clashing) for b in self._batches], promote_options="permissive")
-        return Dataset(joined.combine_chunks())
+        return Dataset(_together(self._batches).combine_chunks())
 
     def _flush(self) -> None:
         if self._waiting:
             self._batches.append(_arrow(self._waiting, self.columns))
             self._waiting = []
+
+
+def joined(parts: Sequence[Dataset]) -> Dataset:
+    """The rows of all parts in one table; a column that only some have is null elsewhere, one of clashing types is JSON text."""
+    from datasets import Dataset
+
+    return Dataset(_together([_table_of(part) for part in parts]))
 
 
 def removed_table(pages: Dataset, rows: Sequence[int], step: str, reasons: Sequence[str], details: Sequence[str]) -> Dataset:
@@ -93,9 +96,7 @@ def account(earlier: Sequence[Dataset], pages: Dataset, removed: Dataset) -> tup
     ValueError
         If a page stands in both: some step has lost count.
     """
-    from datasets import concatenate_datasets
-
-    gone = concatenate_datasets([*earlier, removed])
+    gone = joined([*earlier, removed])
     both = set(pages["id"]) & set(gone["id"])
     if both:
         raise ValueError(f"{len(both)} pages are both kept and removed, {min(both)} among them")
@@ -106,15 +107,43 @@ def with_columns(pages: Dataset, columns: Mapping[str, pa.Array]) -> Dataset:
     """The pages with columns added, or replaced where they have one of that name."""
     from datasets import Dataset
 
-    indices = pages._indices.column(0) if pages._indices is not None else None
-    arrow = pages.data.table if indices is None else pages.data.table.take(indices)
+    arrow = _table_of(pages)
     for name, values in columns.items():
         at = arrow.schema.get_field_index(name)
         arrow = arrow.append_column(name, values) if at < 0 else arrow.set_column(at, name, values)
     return Dataset(arrow)
 
 
+def _table_of(pages: Dataset) -> pa.Table:
+    """The rows of a Dataset as they stand, its selection applied."""
+    return pages.data.table if pages._indices is None else pages.data.table.take(pages._indices.column(0))
+
+
+def _together(batches: Sequence[pa.Table]) -> pa.Table:
+    try:
+        return pa.concat_tables(batches, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        clashing = _clashing(batches)
+        return pa.concat_tables([_as_json(b, clashing) for b in batches], promote_options="permissive")
+
+
 def _arrow(batch: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pa.Table:
+    try:
+        return _rows_as_table(batch, columns)
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON may escape and Arrow can't hold
+        return _rows_as_table([_without_surrogates(row) for row in batch], columns)
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value with "?" for each half of a surrogate pair, at any depth."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return [_without_surrogates(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _rows_as_table(batch: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pa.Table:
     names = list(dict.fromkeys([*columns, *(key for row in batch for key in row)]))
     return pa.table({name: _column([row.get(name) for row in batch], text=name in columns) for name in names})
 
@@ -124,7 +153,8 @@ def _column(values: list[Any], *, text: bool) -> pa.Array:
         return pa.array(values, pa.string())
     try:
         found = pa.array(values)
-        if not pa.types.is_null(found.type) and not pa.types.is_struct(found.type):
+        inner = found.type.value_type if pa.types.is_list(found.type) else found.type
+        if not pa.types.is_null(inner) and not pa.types.is_nested(inner):
             return found
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         pass
