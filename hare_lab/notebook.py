@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
+from hare_lab.errors import InputError
 from hare_lab.report_base import html_table, readable
 
 if TYPE_CHECKING:
@@ -21,14 +22,20 @@ if TYPE_CHECKING:
 
 
 def begin(run_name: str, runs: str, profile: str, seed: int, corpus: str, priors: str) -> Run:
-    """Open the run that the first cell's parameters name, and show figures the way JupyterLab shows them offline."""
+    """Open the run that the first cell's parameters name.
+
+    From here on figures show the way JupyterLab shows them offline, and an `InputError` shows as its sentence alone.
+    """
     import plotly.io
     from datasets import disable_progress_bars
+    from IPython import get_ipython
 
     from hare_lab.run import open_run
 
     plotly.io.renderers.default = "plotly_mimetype"
     disable_progress_bars()
+    if shell := get_ipython():
+        shell.set_custom_exc((InputError,), _sentence_only)
     return open_run(run_name, profile=profile, seed=seed, corpus=corpus, priors=priors or None, root=runs or None)
 
 
@@ -55,16 +62,16 @@ def table(rows: Any, caption: str = "") -> Any:
     return HTML(html_table(rows, caption=caption))
 
 
-def page(row: Mapping[str, Any], length: int = 1200) -> Any:
-    """One page as it is, title and source first; the text is shown letter by letter, whatever it holds."""
+def page(row: Mapping[str, Any], length: int = 600) -> Any:
+    """The beginning of a page as it is, title and source first; the text is shown letter by letter, whatever it holds."""
     from IPython.display import HTML
 
     text = row["text"] if len(row["text"]) <= length else row["text"][:length] + " ..."
-    head = " · ".join(html.escape(str(part)) for part in (row.get("title") or "no title", row.get("source", ""), row["id"]) if part)
+    head = " · ".join(html.escape(str(part)) for part in (row.get("title") or row["id"], row.get("source", "")) if part)
     return HTML(f'<p style="margin:.6em 0 .2em"><b>{head}</b></p><div style="{_PAGE}">{html.escape(text)}</div>')
 
 
-def before_after(before: Dataset, after: Dataset, *, count: int = 2, seed: int = 0, length: int = 1500) -> Any:
+def before_after(before: Dataset, after: Dataset, *, count: int = 2, seed: int = 0, length: int = 900) -> Any:
     """Some pages that a step changed, drawn by seed: what was cut in red, what stands in its place in green."""
     import numpy as np
     from IPython.display import HTML
@@ -82,6 +89,8 @@ def before_after(before: Dataset, after: Dataset, *, count: int = 2, seed: int =
 def control(draw: Callable[..., Any], **widgets: Any) -> None:
     """Show `draw(**values)` with its controls above it; moving one redraws the same picture.
 
+    Where no widget can run, a line of text says where the controls stand, and the picture is a still one.
+
     Parameters
     ----------
     draw : function of the widgets' values, by name, returning a figure
@@ -93,13 +102,22 @@ def control(draw: Callable[..., Any], **widgets: Any) -> None:
     def values() -> dict[str, Any]:
         return {name: widget.value for name, widget in widgets.items()}
 
-    display(VBox(list(widgets.values())))
-    shown = display(draw(**values()), display_id=True)
+    def redraw(_: Any) -> None:
+        figure = draw(**values())
+        # JupyterLab's plotly renderer draws only once in its place, so something else of that height takes it in between
+        shown.update({"text/html": f'<div style="height:{figure.layout.height or 450}px"></div>'}, raw=True)
+        shown.update(figure._repr_mimebundle_(), raw=True)
+
+    still = ", ".join(f"{name}: {readable(value)}" for name, value in values().items())
+    controls = VBox(list(widgets.values()))._repr_mimebundle_()
+    display({**controls, "text/plain": f"{still} (run this cell to move it)"}, raw=True)
+    # a figure shown as itself has no `display_id`, and could never be replaced; its MIME bundle has one
+    shown = display(draw(**values())._repr_mimebundle_(), raw=True, display_id=True)
     for widget in widgets.values():
-        widget.observe(lambda _: shown.update(draw(**values())), names="value")
+        widget.observe(redraw, names="value")
 
 
-_PAGE = "white-space:pre-wrap;border-left:3px solid #8886;padding:.2em 1em;max-width:80ch;max-height:24em;overflow:auto"
+_PAGE = "white-space:pre-wrap;border-left:3px solid #8886;padding:.2em 1em;max-width:80ch"
 
 
 def _marked(old: str, new: str, length: int) -> str:
@@ -126,3 +144,10 @@ def _marked(old: str, new: str, length: int) -> str:
 def _escaped(text: str) -> str:
     """Text as Markdown shows it letter by letter: no HTML, no emphasis, no link."""
     return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(text))
+
+
+def _sentence_only(shell: Any, kind: type[BaseException], error: BaseException, _: Any, tb_offset: int | None = None) -> list[str]:
+    """Show an error that one sentence explains as that sentence, without the lines of code that lead to it."""
+    shown = [str(error)]
+    shell._showtraceback(kind, error, shown)
+    return shown

@@ -88,26 +88,43 @@ def test_numbers_in_prose_are_filled_in_and_text_is_shown_letter_by_letter():
     assert said == "**12,345** of 26% in &lt;b&gt;\\*x\\*&lt;/b&gt;"
 
 
-def test_a_control_shows_its_figure_at_once_and_redraws_it(monkeypatch):
+def test_a_control_shows_its_figure_at_once_and_replaces_it_when_moved(monkeypatch):
+    import plotly.graph_objects as go
+    import plotly.io
     from ipywidgets import IntSlider
 
     shown = []
 
     class Handle:
-        def update(self, figure):
-            shown.append(figure)
+        def update(self, bundle, raw):
+            shown.append(bundle)
 
-    def display(thing, display_id=False):
-        if display_id:
-            shown.append(thing)
-            return Handle()
-        return None
+    def display(bundle, *, raw, display_id=False):
+        shown.append(bundle)
+        return Handle() if display_id else None
 
     monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr(plotly.io.renderers, "default", "plotly_mimetype")
     slider = IntSlider(value=3, min=0, max=9)
-    notebook.control(lambda k: f"figure of {k}", k=slider)
+    notebook.control(lambda k: go.Figure(layout_title_text=f"figure of {k}", layout_height=321), k=slider)
     slider.value = 7
-    assert shown == ["figure of 3", "figure of 7"]
+    controls, first, between, second = shown
+    assert controls["text/plain"].startswith("k: 3 (") and "application/vnd.jupyter.widget-view+json" in controls
+    titles = [bundle["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] for bundle in (first, second)]
+    assert titles == ["figure of 3", "figure of 7"]
+    assert list(between) == ["text/html"] and "321px" in between["text/html"]  # JupyterLab's renderer would keep the first
+
+
+def test_a_missing_input_is_one_sentence_in_a_notebook_and_names_its_maker(tmp_path):
+    import nbclient
+
+    begin = f'import hare_lab as hare\nrun = hare.notebook.begin("new", {str(tmp_path)!r}, "small", 0, "demo", "")'
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in (begin, 'run.load("pages")')])
+    with pytest.raises(nbclient.exceptions.CellExecutionError):
+        nbclient.NotebookClient(page, kernel_name="python3").execute()
+    (error,) = page.cells[1].outputs
+    assert error.ename == "MissingArtifactError" and error.traceback == [error.evalue]
+    assert "notebook 01 makes it" in error.evalue and "run.compute_missing('pages')" in error.evalue
 
 
 def test_a_page_and_its_changes_are_escaped():
