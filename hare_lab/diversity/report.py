@@ -86,7 +86,7 @@ class DiversityProfile(Report):
 
 
 def profile(
-    pages: Any, vectors: Vectors | None = None, labels: Sequence[Any] | None = None, *, seed: int = 0, sample: int = 4_000
+    pages: Any, vectors: Vectors | None = None, labels: Sequence[Any] | NDArray[Any] | None = None, *, seed: int = 0, sample: int = 4_000
 ) -> DiversityProfile:
     """Every measure of diversity that the data allow.
 
