@@ -6,13 +6,14 @@ clusters themselves. New pages, and those beyond the sample, belong where their 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hare_lab.clustering import neighbours
 
 LEAST_STRENGTH = 0.5  # most of the neighbourhood
+REMOTE = 1.5  # times as far from its neighbours as they are from theirs: from there on a page loses strength
 VOTERS = 15  # neighbours that assign a new page
 
 
@@ -24,14 +25,36 @@ class Found:
     strength: np.ndarray
     layout: np.ndarray
     least: float
+    resolution: float | None = None
+    stability: float | None = None
+
+
+def company(distance: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """1 for a page among its like, below 1 for a remote one, which is near nothing though all its neighbours may agree.
+
+    Parameters
+    ----------
+    distance : mean distance (1 - cosine) of each page to its neighbours
+    theirs : the mean of that over its neighbours
+
+    References
+    ----------
+    Breunig, Kriegel, Ng & Sander (2000), "LOF: identifying density-based local outliers", SIGMOD; the ratio is theirs, simplified.
+    """
+    ratio: np.ndarray = REMOTE * theirs / np.maximum(distance, 1e-12)
+    return np.where(distance > 0, np.minimum(ratio, 1), 1)
 
 
 def settled(
-    indices: np.ndarray, weights: np.ndarray, labels: np.ndarray, copies: np.ndarray, noise: float | None, least_size: int
+    indices: np.ndarray, weights: np.ndarray, near: np.ndarray, labels: np.ndarray, copies: np.ndarray, noise: float | None, least_size: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Nearest cluster and strength of each page, and the least strength, once communities too small are dissolved."""
+    """Nearest cluster and strength of each page, and the least strength, once communities too small are dissolved.
+
+    `indices` and `weights` (n, k) are the neighbours and their closeness, `near` (n,) the company of each page, `copies` (n,)
+    how many pages it stands for.
+    """
     while True:
-        strength = (weights * (labels[indices] == labels[:, None])).sum(axis=1) / weights.sum(axis=1)
+        strength = near * (weights * (labels[indices] == labels[:, None])).sum(axis=1) / weights.sum(axis=1)
         least = LEAST_STRENGTH if noise is None else _quantile(strength, copies, noise)
         core = np.bincount(labels, copies * (strength >= least))
         if core.max() < least_size:  # nothing stands out: the pages are one cluster
@@ -55,11 +78,15 @@ def plurality(votes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
 def voted(new: np.ndarray, old: np.ndarray, found: Found) -> Found:
     """New pages by their neighbours among those found."""
     middle = old.mean(axis=0)
+    new, old = neighbours.unit(new - middle), neighbours.unit(old - middle)
     k = min(VOTERS, len(old))
-    indices, similarities = neighbours.nearest(neighbours.unit(new - middle), neighbours.unit(old - middle), k)
+    indices, similarities = neighbours.nearest(new, old, k)
     weights = neighbours.closeness(similarities)
     votes = found.nearest[indices]
-    winner, strength = plurality(votes, weights)
+    winner, share = plurality(votes, weights)
+    voters, position = np.unique(indices, return_inverse=True)
+    far = 1 - neighbours.nearest(old[voters], old, min(k + 1, len(old)))[1][:, 1:].mean(axis=1) if len(old) > 1 else np.ones(1)
+    strength = share * company(1 - similarities.mean(axis=1), far[position.reshape(indices.shape)].mean(axis=1))
     weights *= votes == winner[:, None]
     weights /= weights.sum(axis=1, keepdims=True)
     layout = (found.layout[indices] * weights[:, :, None]).sum(axis=1)
@@ -72,7 +99,7 @@ def extended(vectors: np.ndarray, chosen: np.ndarray, fitted: Found) -> Found:
     others = voted(vectors[rest], vectors[chosen], fitted)
     order = np.argsort(np.concatenate([chosen, rest]))
     both = lambda name: np.concatenate([getattr(fitted, name), getattr(others, name)])[order]  # noqa: E731
-    return Found(both("nearest"), both("strength"), both("layout"), fitted.least)
+    return replace(fitted, nearest=both("nearest"), strength=both("strength"), layout=both("layout"))
 
 
 def _by_size(labels: np.ndarray, copies: np.ndarray) -> np.ndarray:

@@ -13,23 +13,26 @@ import numpy as np
 from scipy import sparse
 
 from hare_lab.clustering import communities, neighbours
-from hare_lab.clustering.belonging import LEAST_STRENGTH, Found, extended, settled, voted
+from hare_lab.clustering.belonging import LEAST_STRENGTH, Found, company, extended, settled, voted
 from hare_lab.clustering.layout import lay_out, main_directions
 from hare_lab.clustering.report import ClusterReport
 from hare_lab.errors import InputError
 
-FINE = 10.0  # resolution of the first grouping, which only shapes the space
-COARSE = 4.0  # resolution of the clusters
-GROUPINGS = 2  # first groupings that have a say in the space
+FINER = 2.5  # times the resolution of the clusters: that of the first groupings, which only shape the space
+GROUPINGS = 4  # first groupings that have a say in the space
+DIRECTIONS = 16  # fewest in which neighbours still mean something
+LEAST_STABILITY = 1 / 3  # what halves of the graph of random points reach is below 0.3
 RUNS = 10  # runs whose agreement makes the final graph
 MAX_FIT = 50_000  # exact neighbours cost the square of this: about 20 s twice on two cores
 LEAST_FIT = 1_000
 COPY = 512  # vectors that agree to 1/512 in each place are one page many times
 
 RULES = {
+    "number of clusters": "the resolution at which the communities of random halves of the graph agree most, unless a number was asked for",
     "cluster": "communities (Leiden) of the graph of nearest neighbours in the space that separates a first, finer grouping best",
-    "strength": "share of a page's nearest neighbours in the vectors, weighted by closeness, that are in its community",
-    "unclustered": "strength below the least strength: less than half of its neighbourhood agrees, unless a share was asked for",
+    "strength": "share of a page's nearest neighbours in the vectors, weighted by closeness, that are in its community; "
+    "less for a page that is over 1.5 times as far from its neighbours as they are from theirs",
+    "unclustered": "strength below the least strength, which is one half unless a share was asked for",
     "nearest_cluster": "the cluster of the page's community; where that is none, the one that its neighbours hold to most",
     "layout": "UMAP of the neighbours in the vectors as they came; no axis has a unit",
 }
@@ -63,16 +66,16 @@ def cluster(
 ) -> Clusters:
     """Group pages by meaning, say which belong nowhere, and draw them.
 
-    The number of clusters comes from the data: it is how many communities stand out at a fixed resolution, one that was
-    chosen on half of the labels of a labelled corpus (docs/clustering.md). The same vectors and seed give the same
-    clusters and map on one machine, at any number of threads.
+    The number of clusters comes from the data: it is how many communities stand out at the resolution at which random
+    halves of the graph of neighbours agree most; where they hardly agree, the pages are one cluster. The same vectors and
+    seed give the same clusters and map on one machine, at any number of threads.
 
     Parameters
     ----------
     vectors : float array (n, dim)
         One a page; lengths don't matter.
     n_clusters : how many clusters to aim for; None leaves it to the data
-    noise : share of pages to leave unclustered, 0 to below 1; None leaves it to the rule of the report
+    noise : share of pages to leave unclustered, 0 to below 1, met as far as pages differ in strength; None leaves it to the rule
     min_cluster_size : fewest pages of a cluster; None is one page in 2,000, at least 5
     n_neighbors : neighbours that make the graph; None is the cube root of the pages that are fitted, at least 5
     sample : fit on so many pages drawn by seed, and assign the rest; None is all, up to 50,000 or what memory allows
@@ -163,22 +166,36 @@ def _fit(
         weights = neighbours.closeness(similarities)
         graph = neighbours.undirected(neighbours.directed(indices, weights, len(points)))
     with _timed(seconds, "clusters"):
-        agreed = _agreed(points, graph, k, seed)
-        labels = communities.leiden(agreed, COARSE, seed) if n_clusters is None else communities.exactly(agreed, n_clusters, seed)
-        nearest, strength, least = settled(indices, weights, labels, copies, noise, least_size)
+        labels, resolution, stability = _grouped(points, graph, k, n_clusters, seed)
+        distance = 1 - similarities.mean(axis=1)
+        near = company(distance, distance[indices].mean(axis=1))
+        nearest, strength, least = settled(indices, weights, near, labels, copies, noise, least_size)
     with _timed(seconds, "layout"):
         layout = lay_out(points, graph, seed)
-    return Found(nearest[original], strength[original], layout[original], least)
+    return Found(nearest[original], strength[original], layout[original], least, resolution, stability)
 
 
-def _agreed(points: np.ndarray, graph: sparse.csr_matrix, k: int, seed: int) -> sparse.csr_matrix:
+def _grouped(
+    points: np.ndarray, graph: sparse.csr_matrix, k: int, n_clusters: int | None, seed: int
+) -> tuple[np.ndarray, float, float | None]:
+    """The communities of the sharpened graph, and the resolution and stability that gave their number."""
+    if n_clusters is not None:
+        resolution = communities.resolution_for(graph, n_clusters, seed)
+        agreed = _agreed(points, graph, k, resolution, seed)
+        return communities.exactly(agreed, n_clusters, seed), resolution, None
+    resolution, stability = communities.most_stable(graph, seed)
+    if stability < LEAST_STABILITY:  # nothing stands out
+        return np.zeros(len(points), np.int32), resolution, stability
+    return communities.leiden(_agreed(points, graph, k, resolution, seed), resolution, seed), resolution, stability
+
+
+def _agreed(points: np.ndarray, graph: sparse.csr_matrix, k: int, resolution: float, seed: int) -> sparse.csr_matrix:
     """The graph that the clusters are found on: neighbours in the discriminant space, weighted by the agreement of runs."""
-    first = [labels for labels in communities.partitions(graph, FINE, seed, GROUPINGS) if labels.max() > 0]
-    if not first:
-        return graph
-    space = np.hstack([communities.discriminant(points, labels) for labels in first])
-    sharpened = neighbours.graph_of(neighbours.unit(space), k)
-    return communities.agreement(sharpened, communities.partitions(sharpened, COARSE, seed + 1, RUNS))
+    first = communities.partitions(graph, FINER * resolution, seed, GROUPINGS)
+    if min(labels.max() for labels in first) >= DIRECTIONS:
+        space = np.hstack([communities.discriminant(points, labels) for labels in first])
+        graph = neighbours.graph_of(neighbours.unit(space), k)
+    return communities.agreement(graph, communities.partitions(graph, resolution, seed + 1, RUNS))
 
 
 def _one_cluster(points: np.ndarray, original: np.ndarray) -> Found:
@@ -216,6 +233,8 @@ def _reported(
         memory_peak=_peak(),
         settings=settings,
         rules=RULES,
+        resolution=found.resolution,
+        stability=found.stability,
     )
     return Clusters(labels, nearest, found.layout.astype(np.float32), found.strength.astype(np.float32), report)
 

@@ -17,7 +17,8 @@ class ClusterReport(Report):
 
     `noise` is the share of pages in no cluster; `sizes` holds the pages of each cluster, by its number; `fitted` of the
     `pages` were clustered together and the rest assigned; `least_strength` is the strength below which a page is
-    unclustered; `seconds` are by step; memory is in GiB, the peak that of the whole process so far.
+    unclustered; `seconds` are by step; memory is in GiB, the peak that of the whole process so far; `stability` is how well
+    communities of random halves of the graph agree (adjusted mutual information, 0 by chance, 1 the same) at `resolution`.
     """
 
     title: ClassVar[str] = "Clusters"
@@ -34,6 +35,8 @@ class ClusterReport(Report):
     memory_peak: float
     settings: dict[str, Any]
     rules: dict[str, str]
+    resolution: float | None = None
+    stability: float | None = None
 
     def _rows(self) -> list[tuple[str, Any]]:
         clustered = sorted(self.sizes)
@@ -43,6 +46,7 @@ class ClusterReport(Report):
             ("pages", self.pages),
             ("clusters", f"{self.n_clusters:,} ({spread})"),
             ("unclustered", f"{self.noise:.1%}"),
+            *([("stability", f"{self.stability:.2f} at resolution {self.resolution:.3g}")] if self.stability is not None else []),
             ("fitted on", fitted),
             ("seconds", f"{sum(self.seconds.values()):.1f} ({', '.join(f'{step} {spent:.1f}' for step, spent in self.seconds.items())})"),
             ("memory", f"{self.memory_estimated:.1f} GiB estimated, {self.memory_peak:.1f} GiB at most in this process so far"),
