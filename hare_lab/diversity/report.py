@@ -17,6 +17,7 @@ from hare_lab.report_base import Report, html_table
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+    from numpy.typing import NDArray
 
 _NO_TOPIC = frozenset({"-1", "-1.0", "", "unclustered", "nan", "none", "<na>"})
 _WORDS = {
