@@ -8,6 +8,8 @@ instant.
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import json
 import logging
 import os
@@ -16,7 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -26,13 +28,12 @@ from hare_lab.errors import InputError
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="See, measure and test the human priors in the data of a small language model.",
 )
 
-Seed = Annotated[int, typer.Option(help="Every draw follows from it.")]
+Seed = Annotated[int, typer.Option(help="Every draw follows from it.", min=0, max=2**31 - 1)]
 Limit = Annotated[int | None, typer.Option(help="Read at most so many pages.")]
 Column = Annotated[str | None, typer.Option(help='The column that holds the text (default: "text").')]
 Model = Annotated[str | None, typer.Option(help="Embedding model: a folder or a hub id (default: the bundled MiniLM).")]
@@ -56,8 +57,14 @@ def run(
     seed: Seed = 0,
 ) -> None:
     """Run the notebooks in order, into runs/NAME."""
+    from hare_lab.corpus.files import expand
     from hare_lab.run import notebooks, open_run
 
+    if corpus == "-":
+        raise InputError("--corpus - can't be: notebooks don't share the standard input; save it to a file and give that")
+    if corpus != "demo" and not corpus.startswith("hf:"):
+        expand(corpus)  # a name that means nothing is said now, not by the first notebook
+        corpus = os.path.abspath(corpus)  # noqa: PTH100 (a glob is no path); the notebooks run in a folder of their own
     this = open_run(name, profile=profile, seed=seed, corpus=corpus, priors=priors)
     chosen = [n for n in notebooks() if not only or n.name[:2] in only.split(",")]
     if not chosen:
@@ -87,12 +94,15 @@ def map_(
     model: Model = None,
 ) -> None:
     """Clean, deduplicate, embed, cluster and name a corpus; draw its topic map."""
+    import datasets
+
     from hare_lab import figures
     from hare_lab.mapping import map_corpus
     from hare_lab.priors import default, load
 
     with _results(out) as folder:
         mapped = map_corpus(corpus, load(priors) if priors else default(), seed=seed, limit=limit, column=column, model=model)
+        datasets.disable_progress_bars()  # two files are written in no time
         mapped.pages.to_parquet(folder / "pages.parquet")
         mapped.removed.to_parquet(folder / "removed.parquet")
         _save_array(folder / "vectors.npy", mapped.vectors)
@@ -122,11 +132,18 @@ def figure(
         raise InputError(f'format "{format}" is unknown; choose one of {", ".join(figures.FORMATS)}')
     caption = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["caption"]
     drawn = figures.themed(figures.from_json(stored.read_text(encoding="utf-8")), theme)
-    content = figures.html(drawn, caption).encode() if format == "html" else figures.image(drawn, cast(Literal["png", "svg", "pdf"], format))
+    content = (
+        figures.html(drawn, caption).encode() if format == "html" else figures.image(drawn, cast(Literal["png", "svg", "pdf"], format))
+    )
     target = out or folder / f"{name}-{theme}.{format}"
-    aside = target.with_name(f".{target.name}.part")
-    aside.write_bytes(content)
-    aside.replace(target)
+    if target.is_dir():
+        raise InputError(f"--out {target} is a folder; give a file")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        aside.write_bytes(content)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
     _say(str(target))
 
 
@@ -134,12 +151,16 @@ def figure(
 def bench(name: Annotated[str, typer.Argument(help="One of the files in benchmarks/, without .py.")]) -> None:
     """Run one benchmark; its table lands in benchmarks/results/."""
     folder = Path(__file__).resolve().parent.parent / "benchmarks"
-    script = folder / f"{name}.py"
-    if name.startswith("_") or not script.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("[a-z]*.py")))
-        raise InputError(f'no benchmark "{name}"; there are {known}')
+    known = sorted(p.stem for p in folder.glob("[a-z]*.py"))
+    if name not in known:
+        raise InputError(f'no benchmark "{name}"; there are {", ".join(known) or "none here: they come with a checkout of the project"}')
     sys.path.insert(0, str(folder))
-    runpy.run_path(str(script), run_name="__main__")
+    try:
+        runpy.run_path(str(folder / f"{name}.py"), run_name="__main__")
+    except SystemExit as stop:
+        if isinstance(stop.code, str):  # how a benchmark says what it lacks
+            raise InputError(stop.code) from stop
+        raise
 
 
 @app.command()
@@ -156,22 +177,39 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Entry point: every bad input is one sentence on standard error and exit status 2."""
+    """Entry point: every bad input is one sentence on standard error and exit status 2; Ctrl-C is exit status 130."""
     debug = "--debug" in sys.argv
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="hare-lab", standalone_mode=False))
     except InputError as error:
         if debug:
             raise
         _fail(str(error))
+    except typer.TyperException as error:
+        _fail(_usage(error))
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
-        if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if debug:
             raise
-        _fail(f"{error.filename or 'a file'} can't be written ({error.strerror}); free some space or choose another folder")
+        _fail(f"{error.filename or 'a file'} can't be read or written ({error.strerror or error}); {_remedy(error)}")
     except MemoryError:
         if debug:
             raise
         _fail("the memory ran out; pass --limit to read fewer pages")
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What is wrong with the words on the command line, and where to look them up."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "hare-lab"
+    return f"{error.format_message().rstrip('.')}; `{command} --help` lists what can be given"
+
+
+def _remedy(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "free some space or choose another folder" if full else "check that it is there and may be used, or choose another"
 
 
 def _fail(sentence: str) -> None:
@@ -187,17 +225,42 @@ def _say(line: str) -> None:
 @contextmanager
 def _results(out: Path) -> Iterator[Path]:
     """A folder to write results to, which becomes `out` only when all of them stand; what `out` held before stays until then."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder")
-    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
-    aside.mkdir(parents=True)
+    target = out.resolve()
+    if not target.name or (target.exists() and not target.is_dir()):
+        raise InputError(f"--out {out} is {'a file' if target.name else 'the root of the disk'}; give a folder")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        yield aside
-        out.mkdir(exist_ok=True)
-        for file in sorted(aside.iterdir(), key=lambda f: f.name == "report.json"):  # the report last: it says that all is there
-            file.replace(out / file.name)
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+            with suppress(OSError), _locked(left, wait=False):  # unlocked: who wrote it was killed
+                shutil.rmtree(left)
+        aside.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"--out {out} can't be written ({error.strerror}); choose another folder") from error
+    try:
+        with _locked(aside):
+            yield aside
+            target.mkdir(exist_ok=True)
+            with _locked(target):  # two commands that write to one folder do so one after the other
+                (target / "report.json").unlink(missing_ok=True)
+                for file in sorted(aside.iterdir(), key=lambda f: f.name == "report.json"):  # last: it says that all is there
+                    file.replace(target / file.name)
+    except OSError as error:
+        raise InputError(f"{error.filename or out} can't be written ({error.strerror or error}); {_remedy(error)}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder for this process alone; the system lets go of it however the process ends."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _save_array(path: Path, values: object) -> None:

@@ -12,6 +12,7 @@ the packages' versions.
 from __future__ import annotations
 
 import ast
+import contextlib
 import gzip
 import hashlib
 import importlib.metadata
@@ -22,7 +23,6 @@ import logging
 import os
 import platform
 import sysconfig
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,13 +98,15 @@ def _cache() -> Path:
 
 def _remember(path: Path, pool: list[dict[str, Any]]) -> None:
     """Write the pool aside and rename it; a cache that can't be written costs only time."""
+    text = "".join(json.dumps(page, ensure_ascii=False) + "\n" for page in pool)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as aside:
-            text = "".join(json.dumps(page, ensure_ascii=False) + "\n" for page in pool)
-            aside.write(gzip.compress(text.encode("utf-8"), compresslevel=3, mtime=0))
-        Path(aside.name).replace(path)
+        aside.write_bytes(gzip.compress(text.encode("utf-8"), compresslevel=3, mtime=0))
+        aside.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)  # half a pool would only fill the disk further
         log.warning("demo: the pool can't be remembered in %s (%s); it will be read again next time", path.parent, error)
 
 

@@ -23,9 +23,11 @@ def hub_rows(source: str, limit: int | None) -> Iterator[tuple[str, dict[str, An
     if not match:
         raise InputError(f'"{source}" is not a hub dataset; write hf:owner/name, hf:owner/name:config or hf:owner/name:config@split')
     from datasets import load_dataset
+    from huggingface_hub import HfApi
 
     path, config, split = match["path"], match["config"], match["split"] or "train"
     try:
+        HfApi().dataset_info(path, timeout=10)  # fails at once without a network, where `load_dataset` retries for half a minute
         dataset = load_dataset(path, config, split=split, streaming=limit is not None)
         rows = iter(dataset)
         first = next(rows, None)
