@@ -155,6 +155,7 @@ def bench(name: Annotated[str, typer.Argument(help="One of the files in benchmar
     if name not in known:
         raise InputError(f'no benchmark "{name}"; there are {", ".join(known) or "none here: they come with a checkout of the project"}')
     sys.path.insert(0, str(folder))
+    sys.argv = [f"{name}.py"]  # its own, not ours
     try:
         runpy.run_path(str(folder / f"{name}.py"), run_name="__main__")
     except SystemExit as stop:

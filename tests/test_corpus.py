@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hare_lab import corpus, priors
 from hare_lab.corpus import scrub
-from hare_lab.corpus.pages import removed_table, table
+from hare_lab.corpus.pages import joined, removed_table, table
 from hare_lab.errors import InputError
 
 PROSE = (
@@ -313,3 +313,93 @@ def test_hostile_text_is_escaped_in_reports():
     report = corpus.load([{"text": PROSE, "id": "<script>"}]).report
     object.__setattr__(report, "source", "<script>alert(1)</script>")
     assert "<script>" not in report._repr_html_()
+
+
+# --- hostile rows and files ------------------------------------------------------------------------------------------
+
+
+def test_a_users_column_that_bears_a_name_of_ours_stays_under_another():
+    ours = ["cluster", "nearest_cluster", "x", "y", "strength", "step", "reason", "detail", "words", "language", "text_hash"]
+    row = {"body": PROSE, "text": "mine", "id": 7, "own_id": "older", "title": 1984, **{name: f"my {name}" for name in ours}}
+    pages = corpus.clean(corpus.load([row], column="body").pages, RULES).pages
+    kept = pages[0]
+    assert {name: kept[f"own_{name}"] for name in ours} == {name: f"my {name}" for name in ours}
+    assert (kept["own_text"], kept["own_id"], kept["own_own_id"], kept["title"]) == ("mine", "older", "7", "1984")
+    assert kept["text"] == PROSE and kept["words"] == len(PROSE.split())
+
+
+def test_a_row_without_the_text_column_is_set_aside_and_a_file_without_it_is_an_error(tmp_path):
+    loaded = corpus.load([{"id": "header"}, {"text": PROSE}, {"id": "late"}])
+    assert len(loaded.pages) == 1 and loaded.report.reasons == {"no text": 2}
+    endless = ({"body": PROSE} if i < 30 else pytest.fail("read on although no row has the column") for i in range(31))
+    with pytest.raises(InputError, match='memory row 0: no column "text"; pass --column'):
+        corpus.load(endless)
+
+
+def test_lone_surrogates_and_nul_and_deep_nesting_are_kept_as_well_as_arrow_can(tmp_path):
+    path = tmp_path / "odd.jsonl"
+    deep = "[" * 200 + "]" * 200
+    path.write_text(
+        json.dumps({"text": PROSE + " \ud800", "title": "\udc00", "k\ud800": ["\ud83d"], "id": "i\ud800"})
+        + f'\n{{"text": {json.dumps("nul " + chr(0) + PROSE)}, "deep": {deep}}}\n{{"text": "x", "n": {"1" * 5000}}}\n{"[" * 100_000}\n'
+    )
+    loaded = corpus.load(path)
+    assert loaded.pages["id"][0] == "odd.jsonl#i?" and loaded.pages["title"][0] == "?" and loaded.pages["k?"][0] == ["?"]
+    assert json.loads(loaded.pages["deep"][1]) == json.loads(deep)
+    assert loaded.report.reasons == {"not JSON": 2}
+
+
+def test_no_field_of_a_users_passes_for_a_problem():
+    assert corpus.load([{"text": PROSE, "__problem__": "mine"}]).pages["__problem__"][0] == "mine"
+
+
+def test_what_a_csv_row_has_beyond_its_header_or_outside_utf8_sets_it_aside(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(f'text,n\n"{PROSE}",1\nunquoted, so cut,2,3\n'.encode() + b"caf\xe9,4\n")
+    loaded = corpus.load(path)
+    assert len(loaded.pages) == 1 and loaded.report.reasons == {"too many fields": 1, "invalid UTF-8": 1}
+    assert list(loaded.removed["detail"])[1] == 'rows.csv line 4: column "text" is not UTF-8; convert the file to UTF-8'
+    path.write_text(f"text,text\n{PROSE},second\n")
+    with pytest.raises(InputError, match='two columns are called "text"'):
+        corpus.load(path)
+    path.write_text(f'text,n\n{PROSE},1\n"never closed,2\n')
+    with pytest.raises(InputError, match="line 2: not a well-formed CSV file"):
+        corpus.load(path)
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("zst", zstandard.compress)])
+def test_a_file_that_breaks_off_is_an_error_and_never_a_shorter_corpus(tmp_path, suffix, pack):
+    raw = b"".join(lines({"text": f"{PROSE} {i * 7919 % 10_007}"}) for i in range(3_000))
+    whole = pack(raw[: len(raw) // 2]) + pack(raw[len(raw) // 2 :])  # two frames, as parallel packers write
+    path = tmp_path / f"pages.jsonl.{suffix}"
+    path.write_bytes(whole)
+    assert len(corpus.load(path).pages) == 3_000
+    path.write_bytes(whole[:-100])
+    with pytest.raises(InputError, match=r"can't be read .* damaged"):
+        corpus.load(path)
+
+
+@pytest.mark.parametrize("source", [None, 42, b"bytes", {"text": PROSE}, "", "a" * 300])
+def test_what_is_no_corpus_is_said_in_one_sentence(source):
+    with pytest.raises(InputError) as caught:
+        corpus.load(source)
+    assert "give a path" in str(caught.value) or "longer than" in str(caught.value)
+
+
+def test_tables_whose_columns_clash_can_be_joined():
+    parts = [table([{"k": 1}], ["id"]), table([{"k": "one"}], ["id"]), table([{"id": "a"}], ["id"])]
+    assert list(joined(parts)["k"]) == ["1", "one", None]
+
+
+def test_a_pool_that_can_not_be_remembered_leaves_no_half_file(tmp_path, monkeypatch, caplog):
+    from pathlib import Path
+
+    from hare_lab.corpus import demo
+
+    def full(path, data):
+        path.open("wb").write(data[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    demo._remember(tmp_path / "pool.jsonl.gz", [{"text": PROSE}])
+    assert list(tmp_path.iterdir()) == [] and "read again next time" in caplog.text

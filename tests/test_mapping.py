@@ -70,6 +70,31 @@ def test_a_bad_corpus_is_one_sentence_and_leaves_the_old_result_alone(tmp_path, 
     assert (out / "pages.parquet").read_text() == "the result of yesterday"
 
 
+def test_two_maps_into_one_folder_and_the_leavings_of_a_killed_one_do_not_mix(corpus, tmp_path):
+    out, left = tmp_path / "out", tmp_path / ".out.4194304.part"
+    left.mkdir()
+    words = [sys.executable, "-m", "hare_lab.cli", "map", str(corpus), "--out", str(out), "--limit"]
+    both = [subprocess.Popen([*words, limit], cwd=ROOT, stdout=subprocess.DEVNULL) for limit in ("40", "60")]
+    assert [process.wait() for process in both] == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    rows = json.loads((out / "report.json").read_text())["load"]["rows"]
+    assert len(pd.read_parquet(out / "pages.parquet")) + len(pd.read_parquet(out / "removed.parquet")) == rows
+    assert len(np.load(out / "vectors.npy")) == len(pd.read_parquet(out / "pages.parquet"))
+
+
+def test_a_disk_that_fills_up_while_results_are_written_is_one_sentence_and_keeps_the_old_result(corpus, tmp_path):
+    from hare_lab.cli import _results
+    from hare_lab.errors import InputError
+
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "report.json").write_text("yesterday")
+    with pytest.raises(InputError, match=r"out can't be written \(No space left on device\); free some space"), _results(out) as folder:
+        (folder / "report.json").write_text("half")
+        raise OSError(28, "No space left on device")
+    assert (out / "report.json").read_text() == "yesterday" and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_the_doctor_finds_what_the_tests_run_on():
     done = hare("doctor")
     assert done.returncode == 0, done.stdout

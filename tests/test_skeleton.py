@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 import hare_lab
+from hare_lab.errors import InputError
 from hare_lab.report_base import html_table, plain
 
 ROOT = Path(__file__).parent.parent
@@ -124,17 +126,46 @@ def test_notebooks_are_thin_and_stored_without_outputs():
         (["run", "--profile", "huge"], 'profile "huge" is unknown'),
         (["run", "--only", "99"], "names no notebook"),
         (["bench", "speed"], 'no benchmark "speed"'),
+        (["bench", "../hare_lab/cli"], 'no benchmark "../hare_lab/cli"'),
         (["figure", "map", "--run", "no-such-run"], "no run no-such-run"),
+        (["run", "--corpus", "nowhere.jsonl"], "no file or folder nowhere.jsonl"),
+        (["run", "--corpus", "-"], "save it to a file"),
+        (["map", "demo"], "Missing option '--out'"),
+        (["map", "demo", "--out", "x", "--limit", "abc"], "'--limit'"),
+        (["map", "demo", "--out", "x", "--seed", "-1"], "'--seed'"),
+        (["map", "demo", "--out", "README.md/x"], "can't be written (Not a directory)"),
+        (["map", "demo", "--out", "README.md"], "is a file; give a folder"),
+        (["nonsense"], "No such command 'nonsense'"),
     ],
 )
 def test_bad_usage_is_one_sentence_and_exit_2(tmp_path, words, sentence):
-    done = command(*words, env={**__import__("os").environ, "HARE_LAB_RUNS": str(tmp_path)})
+    done = command(*words, env={**os.environ, "HARE_LAB_RUNS": str(tmp_path)})
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and sentence in done.stderr and done.stderr.startswith("hare-lab: ")
 
 
-def test_an_unknown_option_is_exit_2():
-    assert command("map", "demo").returncode == 2
+def test_what_a_benchmark_lacks_is_bad_input(monkeypatch):
+    from hare_lab import cli
+
+    def lacks(script, run_name):
+        sys.exit(f"{Path(script).name}: no data")
+
+    monkeypatch.setattr(cli.runpy, "run_path", lacks)
+    monkeypatch.setattr(sys, "argv", ["hare-lab", "bench", "texts"])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(InputError, match=r"texts\.py: no data"):
+        cli.bench("texts")
+
+
+def test_no_words_at_all_show_the_help():
+    assert "Commands:" in command().stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_an_output_that_is_full_is_no_traceback():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "hare_lab.cli", "doctor"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_values_become_plain_and_are_escaped():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -23,11 +24,10 @@ def hub_rows(source: str, limit: int | None) -> Iterator[tuple[str, dict[str, An
     if not match:
         raise InputError(f'"{source}" is not a hub dataset; write hf:owner/name, hf:owner/name:config or hf:owner/name:config@split')
     from datasets import load_dataset
-    from huggingface_hub import HfApi
 
     path, config, split = match["path"], match["config"], match["split"] or "train"
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # each of its retries would be a line; the error says it all
     try:
-        HfApi().dataset_info(path, timeout=10)  # fails at once without a network, where `load_dataset` retries for half a minute
         dataset = load_dataset(path, config, split=split, streaming=limit is not None)
         rows = iter(dataset)
         first = next(rows, None)
