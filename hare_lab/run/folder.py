@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
@@ -305,10 +306,12 @@ class Run:
             "corpus": self.corpus, "priors": str(priors_file),
         }  # fmt: skip
         aside = out / f".{notebook.name}.part.ipynb"
+        for noisy in ("papermill", "asyncio"):  # a failed cell is raised below; what they log besides is Ctrl-C, at length
+            logging.getLogger(noisy).setLevel(logging.CRITICAL)
         try:
             papermill.execute_notebook(
                 notebook, aside, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
-                extra_arguments=["--log-level=40"],  # ipykernel warns that it talks over TCP, on this machine to itself
+                extra_arguments=["--log-level=50"],  # ipykernel warns that it talks over TCP to itself, and of every Ctrl-C
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             aside.replace(out / notebook.name)
