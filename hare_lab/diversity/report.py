@@ -134,7 +134,7 @@ def _texts(pages: Any) -> Sequence[str]:
     return texts
 
 
-def _topic_measures(labels: Sequence[Any], seed: int) -> dict[str, Any]:
+def _topic_measures(labels: Sequence[Any] | NDArray[Any], seed: int) -> dict[str, Any]:
     names = [str(label) for label in labels]
     counts = Counter(name for name in names if name.lower() not in _NO_TOPIC)
     curve = dict(hill_curve(list(counts.values()), seed=seed))
