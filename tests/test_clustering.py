@@ -49,7 +49,7 @@ def test_planted_groups_are_recovered(blobs):
     assert found.report.n_clusters == 9
 
 
-@pytest.mark.parametrize(("n", "groups", "spread"), [(200, 8, 0.6), (900, 2, 0.6), (900, 3, 0.6), (2000, 5, 1.0), (1500, 30, 1.0)])
+@pytest.mark.parametrize(("n", "groups", "spread"), [(200, 8, 0.6), (900, 2, 0.6), (900, 3, 0.6), (1000, 5, 0.8), (1000, 25, 1.0)])
 def test_the_number_of_clusters_comes_from_the_data(n, groups, spread):
     vectors, truth = planted(n, groups, spread)
     found = cluster(vectors)
@@ -133,6 +133,16 @@ def test_a_sample_with_the_rest_assigned_agrees_with_the_full_fit(blobs):
     assert part.report.sampled and part.report.fitted == 400
     assert adjusted_mutual_info_score(full.nearest_cluster, part.nearest_cluster) > 0.98
     assert np.isfinite(part.layout).all()
+
+
+def test_vectors_on_disk_are_assigned_block_by_block(blobs, tmp_path, monkeypatch):
+    vectors = blobs[0]
+    np.save(tmp_path / "vectors.npy", vectors)
+    at_once = cluster(vectors, sample=400)
+    monkeypatch.setattr("hare_lab.clustering.belonging.BLOCK", 70)
+    mapped = cluster(np.load(tmp_path / "vectors.npy", mmap_mode="r"), sample=400)
+    assert (mapped.nearest_cluster == at_once.nearest_cluster).all()
+    assert np.allclose(mapped.strength, at_once.strength, atol=1e-5)
 
 
 def test_new_pages_go_where_their_neighbours_are(blobs):

@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from hare_lab.clustering import neighbours
 
 LEAST_STRENGTH = 0.5  # most of the neighbourhood
 REMOTE = 1.5  # times as far from its neighbours as they are from theirs: from there on a page loses strength
 VOTERS = 15  # neighbours that assign a new page
+BLOCK = 10_000  # pages assigned at a time
 
 
 @dataclass(frozen=True)
@@ -75,28 +77,39 @@ def plurality(votes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
     return votes[rows, best], support[rows, best] / np.maximum(weights.sum(axis=1), 1e-12)
 
 
-def voted(new: np.ndarray, old: np.ndarray, found: Found) -> Found:
-    """New pages by their neighbours among those found."""
+def voted(vectors: np.ndarray, rows: np.ndarray, old: np.ndarray, found: Found) -> Found:
+    """The pages in `rows` of `vectors` by their neighbours among those found.
+
+    A block at a time, so that vectors on disk (a memory map) may be larger than memory; `old`, those of the pages found, rows
+    of length 1, is held whole.
+    """
     middle = old.mean(axis=0)
-    new, old = neighbours.unit(new - middle), neighbours.unit(old - middle)
-    k = min(VOTERS, len(old))
-    indices, similarities = neighbours.nearest(new, old, k)
-    weights = neighbours.closeness(similarities)
-    votes = found.nearest[indices]
-    winner, share = plurality(votes, weights)
-    voters, position = np.unique(indices, return_inverse=True)
-    far = 1 - neighbours.nearest(old[voters], old, min(k + 1, len(old)))[1][:, 1:].mean(axis=1) if len(old) > 1 else np.ones(1)
-    strength = share * company(1 - similarities.mean(axis=1), far[position.reshape(indices.shape)].mean(axis=1))
-    weights *= votes == winner[:, None]
-    weights /= weights.sum(axis=1, keepdims=True)
-    layout = (found.layout[indices] * weights[:, :, None]).sum(axis=1)
-    return Found(winner, strength, layout.astype(np.float32), found.least)
+    points = neighbours.unit(old - middle)
+    k = min(VOTERS, len(points))
+    far = np.full(len(points), np.nan)  # mean distance of a voter to its own neighbours, as far as it was needed
+    nearest = np.empty(len(rows), np.int32)
+    strength = np.empty(len(rows), np.float32)
+    layout = np.empty((len(rows), 2), np.float32)
+    for start in tqdm(range(0, len(rows), BLOCK), desc="assigning pages", disable=len(rows) <= 4 * BLOCK):
+        block = slice(start, start + BLOCK)
+        indices, similarities = neighbours.nearest(neighbours.unit(neighbours.unit(vectors[rows[block]]) - middle), points, k)
+        unknown = np.unique(indices[np.isnan(far[indices])])
+        if len(unknown):
+            own = neighbours.nearest(points[unknown], points, min(k + 1, len(points)))[1]
+            far[unknown] = 1 - own[:, 1:].mean(axis=1) if own.shape[1] > 1 else 1.0
+        weights = neighbours.closeness(similarities)
+        votes = found.nearest[indices]
+        nearest[block], share = plurality(votes, weights)
+        strength[block] = share * company(1 - similarities.mean(axis=1), far[indices].mean(axis=1))
+        weights *= votes == nearest[block][:, None]
+        layout[block] = (found.layout[indices] * (weights / weights.sum(axis=1, keepdims=True))[:, :, None]).sum(axis=1)
+    return Found(nearest, strength, layout, found.least)
 
 
 def extended(vectors: np.ndarray, chosen: np.ndarray, fitted: Found) -> Found:
     """The fit on the chosen pages, and every other page by its neighbours among them."""
     rest = np.setdiff1d(np.arange(len(vectors)), chosen, assume_unique=True)
-    others = voted(vectors[rest], vectors[chosen], fitted)
+    others = voted(vectors, rest, neighbours.unit(vectors[chosen]), fitted)
     order = np.argsort(np.concatenate([chosen, rest]))
     both = lambda name: np.concatenate([getattr(fitted, name), getattr(others, name)])[order]  # noqa: E731
     return replace(fitted, nearest=both("nearest"), strength=both("strength"), layout=both("layout"))

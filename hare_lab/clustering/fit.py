@@ -28,10 +28,7 @@ LEAST_FIT = 1_000
 COPY = 512  # vectors that agree to 1/512 in each place are one page many times
 
 RULES = {
-    "number of clusters": (
-        "the finest resolution at which the communities of random halves of the graph agree nearly as well as at any, "
-        "unless a number was asked for"
-    ),
+    "number of clusters": "the resolution at which the communities of random halves of the graph agree most, unless a number was asked for",
     "cluster": "communities (Leiden) of the graph of nearest neighbours in the space that separates a first, finer grouping best",
     "strength": "share of a page's nearest neighbours in the vectors, weighted by closeness, that are in its community; "
     "less for a page that is over 1.5 times as far from its neighbours as they are from theirs",
@@ -69,8 +66,8 @@ def cluster(
 ) -> Clusters:
     """Group pages by meaning, say which belong nowhere, and draw them.
 
-    The number of clusters comes from the data: it is how many communities stand out at the finest resolution at which
-    random halves of the graph of neighbours agree nearly as well as at any; where they hardly agree, it is one. The same vectors and
+    The number of clusters comes from the data: it is how many communities stand out at the resolution at which random
+    halves of the graph of neighbours agree most; where they hardly agree, the pages are one cluster. The same vectors and
     seed give the same clusters and map on one machine, at any number of threads.
 
     Parameters
@@ -97,7 +94,7 @@ def cluster(
     least_size = min_cluster_size or max(5, size // 2000)
     k = n_neighbors or max(5, round(size ** (1 / 3)))
     seconds: dict[str, float] = {}
-    fitted = _fit(vectors[chosen], seed, n_clusters, noise, least_size, k, seconds)
+    fitted = _fit(neighbours.unit(vectors[chosen]), seed, n_clusters, noise, least_size, k, seconds)
     if size == n:
         found = fitted
     else:
@@ -113,8 +110,8 @@ def cluster(
 def assign(vectors_new: np.ndarray, vectors: np.ndarray, clusters: Clusters) -> Clusters:
     """Give new pages their cluster and position by their neighbours among pages already clustered.
 
-    The 15 nearest pages vote, each by its closeness; strength is the winner's share of the vote, and the position the
-    weighted mean of the winner's voters.
+    The 15 nearest pages vote, each by its closeness; strength is the winner's share of the vote, less for a remote page as in
+    `cluster`, and the position is the weighted mean of the winner's voters.
 
     Parameters
     ----------
@@ -131,7 +128,12 @@ def assign(vectors_new: np.ndarray, vectors: np.ndarray, clusters: Clusters) -> 
         raise InputError(f"assign: vectors {old.shape}, new vectors {new.shape} and {len(clusters.cluster)} clustered pages do not match")
     seconds: dict[str, float] = {}
     with _timed(seconds, "assign"):
-        found = voted(new, old, Found(clusters.nearest_cluster, clusters.strength, clusters.layout, clusters.report.least_strength))
+        found = voted(
+            new,
+            np.arange(len(new)),
+            neighbours.unit(old),
+            Found(clusters.nearest_cluster, clusters.strength, clusters.layout, clusters.report.least_strength),
+        )
     return _reported(found, len(old), seconds, clusters.report.settings, clusters.report.memory_estimated, clusters.report.n_clusters)
 
 
@@ -186,7 +188,7 @@ def _grouped(
         resolution = communities.resolution_for(graph, n_clusters, seed)
         agreed = _agreed(points, graph, k, resolution, seed)
         return communities.exactly(agreed, n_clusters, seed), resolution, None
-    resolution, stability = communities.finest_stable(graph, seed)
+    resolution, stability = communities.most_stable(graph, seed)
     if stability < LEAST_STABILITY:  # nothing stands out
         return np.zeros(len(points), np.int32), resolution, stability
     return communities.leiden(_agreed(points, graph, k, resolution, seed), resolution, seed), resolution, stability
@@ -261,15 +263,15 @@ def _checked(
 
 
 def _finite(vectors: np.ndarray) -> np.ndarray:
+    """The vectors as they are, once each row was looked at; a memory map stays one."""
     array = np.asarray(vectors)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":
         raise InputError(f"clustering: vectors are {array.dtype} of shape {array.shape}; give numbers, one row a page, at least one row")
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"clustering: row {bad[0]} of the vectors holds a number that is not finite ({len(bad):,} rows do); embed them again"
-        )
-    return neighbours.unit(array)
+    bad = [start + np.flatnonzero(~np.isfinite(array[start : start + 10_000]).all(axis=1)) for start in range(0, len(array), 10_000)]
+    if count := sum(map(len, bad)):
+        first = int(next(rows[0] for rows in bad if len(rows)))
+        raise InputError(f"clustering: row {first} of the vectors holds a number that is not finite ({count:,} rows do); embed them again")
+    return array
 
 
 @contextmanager

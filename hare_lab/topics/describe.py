@@ -81,7 +81,7 @@ def describe(
     vectors : float array (n, dim), in the same order
     namer : called with key terms and excerpts of a cluster, gives a name; None names by the three best key terms
     layers : layers of topics, the clusters among them; 1 or more
-    seed : breaks no tie today; kept so that a namer's draw can follow the run
+    seed : every step takes one; naming draws nothing at random, so it changes nothing
 
     Returns
     -------
