@@ -28,7 +28,10 @@ LEAST_FIT = 1_000
 COPY = 512  # vectors that agree to 1/512 in each place are one page many times
 
 RULES = {
-    "number of clusters": "the resolution at which the communities of random halves of the graph agree most, unless a number was asked for",
+    "number of clusters": (
+        "the finest resolution at which the communities of random halves of the graph agree nearly as well as at any, "
+        "unless a number was asked for"
+    ),
     "cluster": "communities (Leiden) of the graph of nearest neighbours in the space that separates a first, finer grouping best",
     "strength": "share of a page's nearest neighbours in the vectors, weighted by closeness, that are in its community; "
     "less for a page that is over 1.5 times as far from its neighbours as they are from theirs",
@@ -66,8 +69,8 @@ def cluster(
 ) -> Clusters:
     """Group pages by meaning, say which belong nowhere, and draw them.
 
-    The number of clusters comes from the data: it is how many communities stand out at the resolution at which random
-    halves of the graph of neighbours agree most; where they hardly agree, the pages are one cluster. The same vectors and
+    The number of clusters comes from the data: it is how many communities stand out at the finest resolution at which
+    random halves of the graph of neighbours agree nearly as well as at any; where they hardly agree, it is one. The same vectors and
     seed give the same clusters and map on one machine, at any number of threads.
 
     Parameters
@@ -188,7 +191,7 @@ def _grouped(
         resolution = communities.resolution_for(graph, n_clusters, seed)
         agreed = _agreed(points, graph, k, resolution, seed)
         return communities.exactly(agreed, n_clusters, seed), resolution, None
-    resolution, stability = communities.most_stable(graph, seed)
+    resolution, stability = communities.finest_stable(graph, seed)
     if stability < LEAST_STABILITY:  # nothing stands out
         return np.zeros(len(points), np.int32), resolution, stability
     return communities.leiden(_agreed(points, graph, k, resolution, seed), resolution, seed), resolution, stability
