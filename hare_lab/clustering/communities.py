@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from hare_lab.clustering.neighbours import threads, unit
 
 RESOLUTIONS = (0.25, 0.5, 1.0, 2.0, 4.0)  # the finest is what served half of the labels of a labelled corpus best (docs/clustering.md)
-NEARLY = 0.85  # of the best agreement is still agreement: topics nest, and the coarsest split is always the most stable
+NEARLY = 0.88  # of the best agreement is still agreement: topics nest, and the coarsest split is always the most stable
 HALVES = 4
 
 
@@ -78,21 +78,13 @@ def finest_stable(graph: sparse.csr_matrix, seed: int) -> tuple[float, float]:
 
     halves = [thinned(graph, seed + number) for number in range(HALVES)]
     measured: dict[float, float] = {}
-
-    def measure(resolutions: list[float]) -> None:
-        with ThreadPoolExecutor(threads()) as pool:
-            for resolution in resolutions:
-                found = list(pool.map(lambda half: leiden(half, resolution, seed), halves))  # noqa: B023
-                pairs = pool.map(lambda pair: adjusted_mutual_info_score(*pair), combinations(found, 2))
-                measured[resolution] = float(np.mean(list(pairs))) if all(labels.max() for labels in found) else 0.0
-
-    def finest() -> float:
-        return max(resolution for resolution, agreed in measured.items() if agreed >= NEARLY * max(measured.values()))
-
-    measure(list(RESOLUTIONS))
-    if finest() < max(RESOLUTIONS):
-        measure([finest() * 2**0.5])
-    return finest(), measured[finest()]
+    with ThreadPoolExecutor(threads()) as pool:
+        for resolution in RESOLUTIONS:
+            found = list(pool.map(lambda half: leiden(half, resolution, seed), halves))  # noqa: B023
+            pairs = pool.map(lambda pair: adjusted_mutual_info_score(*pair), combinations(found, 2))
+            measured[resolution] = float(np.mean(list(pairs))) if all(labels.max() for labels in found) else 0.0
+    finest = max(resolution for resolution, agreed in measured.items() if agreed >= NEARLY * max(measured.values()))
+    return finest, measured[finest]
 
 
 def discriminant(vectors: np.ndarray, labels: np.ndarray, shrinkage: float = 0.1) -> np.ndarray:
