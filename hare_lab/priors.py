@@ -41,11 +41,12 @@ class Cleaning:
 class Duplication:
     """How alike two pages may be before one of them goes.
 
-    `near` is a Jaccard similarity of word shingles, `semantic` a cosine of page vectors, both between 0 and 1.
+    `near` is the Jaccard similarity of the pages' five-word runs; `semantic` the mean of the cosine of their vectors and the
+    share of telling words in common. Both lie between 0 and 1; the defaults are those of `dedup`.
     """
 
-    near: float = 0.7
-    semantic: float = 0.9
+    near: float = 0.45
+    semantic: float = 0.84
 
 
 @dataclass(frozen=True)

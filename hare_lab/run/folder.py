@@ -197,6 +197,10 @@ class Run:
         entry = self.entry(name)
         return READERS[entry.kind](self.folder / entry.file)
 
+    def artifacts(self) -> list[str]:
+        """The names of all finished artifacts, in order."""
+        return sorted(p.name for p in (self.folder / "current").iterdir() if not p.name.startswith("."))
+
     def has(self, name: str) -> bool:
         """Whether the run holds a finished artifact of that name."""
         return (self.folder / "current" / name).exists()
@@ -259,9 +263,8 @@ class Run:
 
     def write_manifest(self) -> Path:
         """Assemble `manifest.json` from the settings and the entries, so that it can always be made anew."""
-        names = sorted(p.name for p in (self.folder / "current").iterdir() if not p.name.startswith("."))
         figures = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted((self.folder / "figures").glob("*.json"))}
-        manifest = {"run": self.settings(), "artifacts": {n: plain(self.entry(n)) for n in names}, "figures": figures}
+        manifest = {"run": self.settings(), "artifacts": {n: plain(self.entry(n)) for n in self.artifacts()}, "figures": figures}
         return write_json(self.folder / "manifest.json", manifest)
 
     def record(self, name: str, values: Mapping[str, Any]) -> None:
@@ -308,6 +311,8 @@ class Run:
         aside = out / f".{notebook.name}.part.ipynb"
         for noisy in ("papermill", "asyncio"):  # a failed cell is raised below; what they log besides is Ctrl-C, at length
             logging.getLogger(noisy).setLevel(logging.CRITICAL)
+        bars = os.environ.get("TQDM_DISABLE")
+        os.environ["TQDM_DISABLE"] = "1"  # a stored page would keep the bar as it stood when it was last drawn
         try:
             papermill.execute_notebook(
                 notebook, aside, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
@@ -317,12 +322,17 @@ class Run:
             aside.replace(out / notebook.name)
             what = error.evalue if error.ename.endswith(("InputError", "MissingArtifactError")) else f"{error.ename}: {error.evalue}"
             raise InputError(f"{notebook.name}, cell {error.exec_count}: {what}") from error
+        finally:
+            os.environ.pop("TQDM_DISABLE") if bars is None else os.environ.update(TQDM_DISABLE=bars)
         aside.replace(out / notebook.name)
         return out / notebook.name
 
     def _repr_html_(self) -> str:
-        rows = [(n, e.kind, e.size, f"{e.seconds:.1f} s", e.made) for n in sorted(MAKERS) if self.has(n) for e in [self.entry(n)]]
+        made = [self.entry(name) for name in self.artifacts()]
+        rows = [(e.name, e.kind, e.size, f"{e.seconds:.1f} s", e.made) for e in made]
         caption = f"Run {self.name}: profile {self.profile.name}, corpus {self.corpus}, seed {self.seed}"
+        if not rows:
+            return html_table([("nothing is made yet",)], caption=caption)
         return html_table(rows, ("artifact", "kind", "size", "took", "made"), caption)
 
 
