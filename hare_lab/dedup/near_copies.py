@@ -62,9 +62,12 @@ def near(pages: Dataset, *, threshold: float = THRESHOLD, seed: int = 0) -> Dupl
     mated = buckets.mated()
     sets = dict(zip(mated.tolist(), distinct([texts[row] for row in mated], SHINGLE, WordHashes()), strict=True))
 
+    least = threshold - 3 * np.sqrt(threshold * (1 - threshold) / SIGNATURE)
+
     def copies_of(row: int, unclaimed: np.ndarray) -> Claim:
         rows = buckets.mates(row)
         rows = rows[unclaimed[rows]]
+        rows = rows[(signatures[rows] == signatures[row]).mean(axis=1) >= least]  # three standard errors of the estimate
         similarity = jaccard(sets[row], [sets[mate] for mate in rows.tolist()]) if len(rows) else np.zeros(0)
         alike = similarity >= threshold
         return rows[alike], similarity[alike]

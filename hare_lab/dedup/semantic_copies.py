@@ -29,10 +29,11 @@ THRESHOLD = 0.84
 SUBJECT = 0.7  # the least cosine of two pages about the same thing
 STEM = 5  # letters: a word is telling from this length on, and compared by so many
 FEW = 10  # telling words; with fewer in the shorter page all words count
-BLOCK = 1_024  # pages compared at once
+BLOCK = 512  # pages compared at once
 EXACT = 50_000  # pages; beyond it only those that share a neighbourhood are compared
 HOMES = 4  # neighbourhoods that a page belongs to
 PAIRS = 200_000  # pairs whose words are compared at once
+MARKS = 1_024  # bits of a page's marks
 
 
 def semantic(pages: Dataset, vectors: np.ndarray, *, threshold: float = THRESHOLD) -> Duplicates:
@@ -82,6 +83,22 @@ class Telling:
         said = [set(words(text)) for text in texts]
         self._telling = _sets([{word[:STEM] for word in page if len(word) >= STEM or any(map(str.isdigit, word))} for page in said])
         self._all = _sets(said)
+        self._marks = _marks(self._telling)
+
+    def at_most(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """For pairs of rows: a share that `shared` does not exceed, a hundred times cheaper.
+
+        Each word sets one of the bits of its page. A bit that only the smaller page has is a word that the other lacks.
+        """
+        sizes = np.diff(self._telling.indptr)
+        found = np.ones(len(one))
+        for low in range(0, len(one), PAIRS):
+            part = slice(low, low + PAIRS)
+            swap = sizes[one[part]] > sizes[other[part]]
+            small, large = np.where(swap, other[part], one[part]), np.where(swap, one[part], other[part])
+            lacking = np.bitwise_count(self._marks[small] & ~self._marks[large]).sum(axis=1, dtype=np.int64)
+            found[part] = np.where(sizes[small] < FEW, 1.0, 1 - lacking / np.maximum(sizes[small], 1))
+        return found
 
     def shared(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """For pairs of rows: the share of the smaller page's telling words that the other has, between 0 and 1."""
@@ -162,8 +179,9 @@ def _copies(
     one: np.ndarray, other: np.ndarray, cosine: np.ndarray, telling: Telling, threshold: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The pairs that are copies, with their similarity."""
-    hopeful = (cosine + 1) / 2 >= threshold
-    one, other, cosine = one[hopeful], other[hopeful], np.minimum(cosine[hopeful], 1.0)
+    cosine = np.minimum(cosine, 1.0)
+    hopeful = (cosine + telling.at_most(one, other)) / 2 >= threshold
+    one, other, cosine = one[hopeful], other[hopeful], cosine[hopeful]
     alike = (cosine + telling.shared(one, other)) / 2
     copies = alike >= threshold
     return one[copies], other[copies], alike[copies]
@@ -190,6 +208,17 @@ def _sets(pages: Sequence[set[str]]) -> Any:
     columns = np.fromiter((number[word] for page in pages for word in page), np.int32)
     bounds = np.cumsum([0, *map(len, pages)])
     return sparse.csr_matrix((np.ones(len(columns), np.int32), columns, bounds), shape=(len(pages), max(len(number), 1)))
+
+
+def _marks(sets: Any) -> np.ndarray:
+    """A bit for each word of a set, words sharing bits by their number: uint64 of shape (n_pages, MARKS / 64)."""
+    packed = np.zeros((sets.shape[0], MARKS // 64), np.uint64)
+    for low in range(0, sets.shape[0], BLOCK):
+        part = sets[low : low + BLOCK]
+        bits = np.zeros((part.shape[0], MARKS), bool)
+        bits[np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), part.indices % MARKS] = True
+        packed[low : low + BLOCK] = np.packbits(bits, axis=1).view(np.uint64)
+    return packed
 
 
 def _overlap(sets: Any, one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
