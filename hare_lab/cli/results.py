@@ -1,0 +1,107 @@
+"""How a command speaks and writes: one line at a time, and nothing half-written, ever."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hare_lab.errors import InputError
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def results(out: Path) -> Iterator[Path]:
+    """A folder to write results to, which becomes `out` only when all of them stand; what `out` held before stays until then."""
+    target = out.resolve()
+    if not target.name or (target.exists() and not target.is_dir()):
+        raise InputError(f"--out {out} is {'a file' if target.name else 'the root of the disk'}; give a folder")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+            with suppress(OSError), _locked(left, wait=False):  # unlocked: who wrote it was killed
+                shutil.rmtree(left)
+        aside.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"--out {out} can't be written ({error.strerror}); choose another folder") from error
+    try:
+        with _locked(aside):
+            yield aside
+            target.mkdir(exist_ok=True)
+            with _locked(target):  # two commands that write to one folder do so one after the other
+                (target / "report.json").unlink(missing_ok=True)
+                for file in sorted(aside.iterdir(), key=lambda f: f.name == "report.json"):  # last: it says that all is there
+                    file.replace(target / file.name)
+    except OSError as error:
+        raise InputError(f"{error.filename or out} can't be written ({error.strerror or error}); {remedy(error)}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder for this process alone; the system lets go of it however the process ends."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def result_file(out: Path) -> Iterator[tuple[Path, Path]]:
+    """A file to write and the report that lies beside it (`FILE.report.json`); both take their places only when both stand."""
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; give a file")
+    report = out.with_name(f"{out.name}.report.json")
+    asides = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in (out, report)]
+    try:
+        if not out.parent.exists():
+            out.parent.mkdir(parents=True)
+        asides[0].touch()
+    except OSError as error:
+        raise InputError(f"--out {out} can't be written ({error.strerror}); choose another file") from error
+    try:
+        yield asides[0], asides[1]
+        report.unlink(missing_ok=True)
+        for aside, target in zip(asides, (out, report), strict=True):  # the report last: it says that all is there
+            aside.replace(target)
+    except OSError as error:
+        raise InputError(f"{error.filename or out} can't be written ({error.strerror or error}); {remedy(error)}") from error
+    finally:
+        for aside in asides:
+            aside.unlink(missing_ok=True)
+
+
+def save_array(path: Path, values: object) -> None:
+    import numpy as np
+
+    with path.open("wb") as file:
+        np.save(file, np.asarray(values), allow_pickle=False)
+
+
+def run_folder(run: str) -> Path:
+    from hare_lab.run import runs_folder
+
+    folder = Path(run) if (Path(run) / "run.json").exists() else runs_folder() / run
+    if not (folder / "run.json").exists():
+        raise InputError(f"no run {run} in {runs_folder()}; `hare-lab run --name {run}` makes it")
+    return folder
+
+
+def remedy(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "free some space or choose another folder" if full else "check that it is there and may be used, or choose another"
