@@ -32,8 +32,8 @@ NOTEBOOKS = PACKAGE.parent / "notebooks"
 MAKERS = {  # which notebook makes which artifact: what a missing one is named by
     "loaded": "01", "unusable": "01", "pages": "01", "removed": "01", "cleaning": "01",
     "vectors": "02", "mapped": "02", "topics": "02", "points": "02", "diversity": "02",
-    "scored": "03", "quality": "03", "topical": "04", "gaps": "04", "prepared": "05", "leaks": "05", "curated": "06", "choices": "06",
-    "synthetic": "07", "rejected_samples": "07",
+    "scores": "03", "quality": "03", "placed": "04", "gaps": "04", "coverage": "04", "leaks": "05", "leakage": "05",
+    "prepared": "06", "curated": "06", "choices": "06", "synthetic": "07", "synthetic_rejected": "07",
 }  # fmt: skip
 
 
