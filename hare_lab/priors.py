@@ -42,11 +42,13 @@ class Duplication:
     """How alike two pages may be before one of them goes.
 
     `near` is the Jaccard similarity of the pages' five-word runs; `semantic` the mean of the cosine of their vectors and the
-    share of telling words in common. Both lie between 0 and 1; the defaults are those of `dedup`.
+    share of telling words in common; the defaults are those of `dedup`. `novelty` is how much being new counts beside being good when
+    the concise set is chosen: 0 is quality alone, 1 novelty alone. All lie between 0 and 1.
     """
 
     near: float = 0.45
     semantic: float = 0.84
+    novelty: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,131 @@
+"""What is a page worth to a set that already holds others?
+
+Worth is quality and novelty, as a geometric mean with one weight between them: (1 - s) is the novelty of a page whose nearest
+already chosen page has the cosine s. It only falls while pages are chosen, so choosing the worthiest page again and again
+is exact with one pass, and the order does not depend on the budget: a smaller set is the beginning of a larger one.
+
+Pages are compared within cells of at most 512 neighbours, found by halving a topic along its main direction, always at a gap.
+That makes the cost linear in the number of pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from hare_lab.clustering.neighbours import threads
+
+CELL = 512  # pages compared with one another at most
+BATCH = 1 << 14  # pages whose cells are worked on at once
+LEAST = 1e-4  # novelty and quality of a page that has none: worth next to nothing, yet in order
+SKETCH = 256  # pages that a main direction is taken from
+
+
+@dataclass(frozen=True)
+class Worth:
+    """For each page its `worth` (0 to 1) at its turn, the cosine `likeness` to the nearest page chosen before it, and which that is.
+
+    `nearest` is a row, -1 where nothing was chosen before. Pages that were not asked about have a worth of 0.
+    """
+
+    worth: np.ndarray
+    likeness: np.ndarray
+    nearest: np.ndarray
+
+
+def worth_in_turn(vectors: np.ndarray, group: np.ndarray, quality: np.ndarray, novelty: float) -> Worth:
+    """The worth of every page when its turn comes, the worthiest of its cell first.
+
+    Parameters
+    ----------
+    vectors : float array of shape (n_pages, dim), rows of length 1
+    group : int array of shape (n_pages,)
+        Pages of different groups are not compared; -1 leaves a page out.
+    quality : float array of shape (n_pages,), 0 to 1
+    novelty : float from 0 to 1
+        0 counts quality alone, 1 novelty alone: worth = quality^(1 - novelty) x (1 - cosine)^novelty.
+    """
+    n = len(group)
+    found = Worth(np.zeros(n), np.zeros(n, np.float32), np.full(n, -1))
+    base = ((1 - novelty) * np.log(np.clip(quality, LEAST, 1))).astype(np.float32)
+    with threadpool_limits(limits=1), ThreadPoolExecutor(threads()) as pool:  # one product, one thread: the same at any number of them
+        rows = np.flatnonzero(group >= 0)
+        rows = rows[np.argsort(group[rows], kind="stable")]
+        groups = np.split(rows, np.flatnonzero(np.diff(group[rows])) + 1)
+        cells = [cell for part in pool.map(lambda g: list(_cells(vectors, g)), groups) for cell in part]
+        cells.sort(key=len, reverse=True)
+
+        def turn(batch: list[np.ndarray]) -> None:
+            _in_turn(vectors, batch, base, novelty, found)
+
+        list(pool.map(turn, _batches(cells)))
+    return found
+
+
+def _cells(vectors: np.ndarray, rows: np.ndarray) -> Iterable[np.ndarray]:
+    """The rows in parts of at most CELL that lie together."""
+    waiting = [rows]
+    while waiting:
+        part = waiting.pop()
+        if len(part) <= CELL:
+            if len(part):
+                yield part
+            continue
+        along = vectors[part] @ _direction(vectors[part[np.linspace(0, len(part) - 1, SKETCH).astype(np.int64)]])
+        order = np.argsort(along, kind="stable")
+        low, high = int(0.4 * len(part)), int(0.6 * len(part))
+        cut = low + 1 + int(np.argmax(np.diff(along[order[low : high + 1]])))  # at the widest gap, so that copies stay together
+        waiting += [np.sort(part[order[:cut]]), np.sort(part[order[cut:]])]
+
+
+def _direction(sample: np.ndarray) -> np.ndarray:
+    """The direction along which the sample is longest."""
+    centred = np.asarray(sample, np.float64) - sample.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    axis: np.ndarray = axes[0] * np.sign(axes[0][np.argmax(np.abs(axes[0]))])
+    return axis.astype(np.float32)
+
+
+def _batches(cells: list[np.ndarray]) -> Iterable[list[np.ndarray]]:
+    """Cells of like size together, as many as make a batch."""
+    batch: list[np.ndarray] = []
+    for cell in cells:
+        if batch and (len(batch) + 1) * len(batch[0]) > BATCH:
+            yield batch
+            batch = []
+        batch.append(cell)
+    if batch:
+        yield batch
+
+
+def _in_turn(vectors: np.ndarray, batch: list[np.ndarray], base: np.ndarray, novelty: float, found: Worth) -> None:
+    """Choose in all cells of a batch side by side; writes into `found`. Logarithms, so that a turn is an addition and a minimum."""
+    width, lanes = len(batch[0]), np.arange(len(batch))
+    rows = np.full((len(batch), width), -1)
+    cosines = np.zeros((len(batch), width, width), np.float32)
+    for lane, cell in enumerate(batch):
+        mine = np.asarray(vectors[cell], np.float32)
+        np.matmul(mine, mine.T, out=cosines[lane, : len(cell), : len(cell)])
+        rows[lane, : len(cell)] = cell
+    np.clip(cosines, 0, 1, out=cosines)
+    factor = novelty * np.log(np.maximum(1 - cosines, np.float32(LEAST)))
+    left = np.where(rows >= 0, base[rows], np.float32(-np.inf))
+    lowest = np.zeros((len(batch), width), np.float32)  # logarithm of the novelty that is left
+    highest = np.zeros((len(batch), width), np.float32)  # cosine to the nearest chosen page
+    by = np.full((len(batch), width), -1)  # which that is
+    for _ in range(width):
+        value = left + lowest
+        pick = value.argmax(axis=1)
+        at = value[lanes, pick]
+        here = np.flatnonzero(np.isfinite(at))  # cells that still hold a page
+        row, choice = rows[here, pick[here]], pick[here]
+        found.worth[row], found.likeness[row], found.nearest[row] = np.exp(at[here]), highest[here, choice], by[here, choice]
+        left[here, choice] = -np.inf
+        np.minimum(lowest, factor[lanes, pick], out=lowest)
+        nearer = cosines[lanes, pick] > highest
+        np.maximum(highest, cosines[lanes, pick], out=highest)
+        by[nearer] = np.broadcast_to(rows[lanes, pick][:, None], by.shape)[nearer]

@@ -1,0 +1,457 @@
+"""Curation: the budget holds, the priors are followed as far as the pages allow, and every page is told why it is in or out."""
+
+import json
+import math
+import re
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hare_lab import curation, figures
+from hare_lab.curation import worth as worth_module
+from hare_lab.curation.peers import ORDERS
+from hare_lab.curation.quotas import fill, water_fill
+from hare_lab.curation.worth import LEAST, worth_in_turn
+from hare_lab.errors import InputError
+from hare_lab.priors import Duplication, Mixture, Priors, Quality
+from hare_lab.run.reports import decode, encode
+from hare_lab.texts import Topic
+
+TOPICS = [Topic(name, name.title(), f"About {name}.", 1.0, "") for name in ("bread", "chess", "birds", "law")]
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def corpus(rng, count=1_200, dimension=32, shares=(0.6, 0.2, 0.1, 0.05, 0.05)):
+    """Pages with the columns that curation looks at, skewed as a crawl is, and their vectors."""
+    topic = rng.choice([*(t.id for t in TOPICS), "other"], count, p=shares)
+    pages = Dataset.from_dict(
+        {
+            "id": [f"p{row:04}" for row in range(count)], "text": [f"text {row}" for row in range(count)], "title": [""] * count,
+            "source": ["docs/a" if row % 3 else "<b>crawl</b>|x" for row in range(count)], "topic": topic, "quality": rng.random(count),
+            "leaked": rng.random(count) < 0.05, "tokens": rng.integers(50, 400, count),
+        }
+    )  # fmt: skip
+    return pages, unit(rng.normal(size=(count, dimension)))
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    return corpus(np.random.default_rng(7))
+
+
+def curate(prepared, method="priors", budget=20_000, priors=None, **kwargs):
+    return curation.curate(*prepared, priors or Priors(), taxonomy=TOPICS, budget=budget, method=method, **kwargs)
+
+
+# --- quotas ----------------------------------------------------------------------------------------------------------
+
+
+topics_of_a_pool = st.lists(st.tuples(st.floats(0, 5), st.integers(0, 1_000)), min_size=1, max_size=12)
+
+
+@given(topics_of_a_pool, st.integers(1, 5_000))
+def test_quotas_spend_the_budget_and_depart_from_the_weights_only_where_a_topic_is_used_up(topics, budget):
+    weights, available = (np.array(column, float) for column in zip(*topics, strict=True))
+    quotas = water_fill(weights, available, budget)
+    assert quotas.sum() == pytest.approx(min(budget, available[weights > 0].sum()), abs=1e-6)
+    assert (quotas <= available + 1e-9).all() and not quotas[weights == 0].any()
+    free = (weights > 1e-6) & (quotas < available - 1e-6)
+    if free.any():
+        level = (quotas[free] / weights[free]).max()
+        assert np.allclose(quotas[free] / weights[free], level)
+        full = (weights > 1e-6) & ~free
+        assert (available[full] / weights[full] <= level * (1 + 1e-9) + 1e-6).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(-1, 3), st.floats(0, 1), st.integers(1, 90)), min_size=1, max_size=60), st.integers(1, 2_000))
+def test_filling_never_exceeds_the_budget_and_leaves_no_room_that_a_page_would_fit(rows, budget):
+    group, worth, tokens = (np.array(column) for column in zip(*rows, strict=True))
+    available = np.bincount(group[group >= 0], tokens[group >= 0], 4)
+    taken = fill(group, worth, tokens, water_fill(np.ones(4), available, budget), budget)
+    left = budget - tokens[taken].sum()
+    assert left >= 0 and not taken[group < 0].any()
+    assert not (~taken & (group >= 0) & (tokens <= left)).any()
+
+
+def test_a_topic_takes_its_worthiest_pages_first():
+    worth = np.array([0.1, 0.9, 0.5, 0.7])
+    assert fill(np.zeros(4, int), worth, np.full(4, 10), np.array([20.0]), 20).tolist() == [False, True, False, True]
+
+
+# --- worth -----------------------------------------------------------------------------------------------------------
+
+
+def by_hand(vectors, quality, novelty):
+    cosines, like, worth = np.clip(vectors @ vectors.T, 0, 1), np.zeros(len(vectors)), np.full(len(vectors), -1.0)
+    for _ in range(len(vectors)):
+        value = np.clip(quality, LEAST, 1) ** (1 - novelty) * np.maximum(1 - like, LEAST) ** novelty
+        pick = int(np.where(worth < 0, value, -1).argmax())
+        worth[pick], like = value[pick], np.maximum(like, cosines[pick])
+    return worth
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 40), st.floats(0, 0.9))
+def test_worth_is_that_of_choosing_again_and_again_by_hand(seed, count, novelty):
+    rng = np.random.default_rng(seed)
+    vectors, quality = unit(rng.normal(size=(count, 5))), rng.random(count)
+    found = worth_in_turn(vectors, np.zeros(count, int), quality, novelty)
+    np.testing.assert_allclose(found.worth, by_hand(vectors, quality, novelty), atol=2e-3)
+
+
+def test_a_copy_of_a_chosen_page_is_worth_next_to_nothing_and_names_it():
+    vectors = unit(np.random.default_rng(0).normal(size=(40, 16)))
+    doubled = np.concatenate([vectors, vectors])
+    quality = np.concatenate([np.full(40, 0.8), np.full(40, 0.7)])
+    found = worth_in_turn(doubled, np.zeros(80, int), quality, 0.5)
+    assert found.worth[40:].max() < 0.05 < found.worth[:40].min()
+    assert found.nearest[40:].tolist() == list(range(40)) and found.likeness[40:].min() > 0.999
+
+
+def test_cells_keep_copies_together_and_their_number_does_not_change_what_a_copy_is_worth(monkeypatch):
+    monkeypatch.setattr(worth_module, "CELL", 32)
+    vectors = unit(np.random.default_rng(1).normal(size=(600, 16)))
+    doubled = np.repeat(vectors, 2, axis=0)
+    found = worth_in_turn(doubled, np.zeros(1_200, int), np.full(1_200, 0.9), 0.5)
+    assert np.sort(found.worth)[:600].max() < 0.05 < np.sort(found.worth)[600:].min()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_worth_is_the_same_at_any_number_of_threads(monkeypatch, threads):
+    rng = np.random.default_rng(5)
+    vectors, group, quality = unit(rng.normal(size=(3_000, 24))), rng.integers(-1, 3, 3_000), rng.random(3_000)
+    before = worth_in_turn(vectors, group, quality, 0.4)
+    monkeypatch.setattr(worth_module, "threads", lambda: threads)
+    assert (worth_in_turn(vectors, group, quality, 0.4).worth == before.worth).all()
+    assert not before.worth[group < 0].any()
+
+
+def test_identical_pages_by_the_thousand_are_one_page_and_take_no_time():
+    start = time.perf_counter()
+    found = worth_in_turn(np.tile(unit(np.ones((1, 8))), (20_000, 1)), np.zeros(20_000, int), np.full(20_000, 0.9), 1.0)
+    assert (found.worth > 0.5).sum() <= 2 * 20_000 / worth_module.CELL + 1
+    assert time.perf_counter() - start < 20
+
+
+# --- the choice ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", curation.METHODS)
+def test_every_method_keeps_to_the_budget_keeps_no_leak_and_gives_every_page_one_reason(prepared, method):
+    found = curate(prepared, method)
+    choices = found.choices
+    assert 0.995 * 20_000 <= choices["tokens"][choices["kept"]].sum() == found.report.tokens <= 20_000
+    assert not (choices["kept"] & np.array(prepared[0]["leaked"])).any()
+    assert choices["reason"].str.len().min() > 10 and (choices["kept"] == (choices["cause"] == "kept")).all()
+    assert list(choices["id"]) == list(prepared[0]["id"])
+    assert found.report.funnel["pages"].iloc[-1] == found.report.pages == choices["kept"].sum()
+    assert found.report.funnel["removed"].sum() == (~choices["kept"]).sum()
+
+
+@pytest.mark.parametrize("method", curation.METHODS)
+def test_a_choice_is_the_same_each_time(prepared, method):
+    assert curate(prepared, method, seed=3).choices.equals(curate(prepared, method, seed=3).choices)
+
+
+@pytest.mark.parametrize("method", ["random", "cluster-balanced", "density"])
+def test_methods_that_draw_draw_by_seed(prepared, method):
+    assert not np.array_equal(curate(prepared, method, seed=1).rows, curate(prepared, method, seed=2).rows)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [{}, {"bread": 3, "chess": 1, "birds": 1, "law": 1}, {"bread": 0, "birds": 2, "law": 1, "other": 1}],
+    ids=["even", "bread", "few"],
+)
+def test_the_composition_is_that_of_the_priors_within_two_points(prepared, weights):
+    topics = curate(prepared, budget=12_000, priors=Priors(topics=weights)).report.topics
+    assert (topics["after"] - topics["wanted"]).abs().max() <= 0.02
+    assert not topics["gap_tokens"].any()
+
+
+def test_a_topic_with_too_few_pages_gives_all_it_has_and_its_shortfall_is_named(prepared):
+    found = curate(prepared, budget=60_000, priors=Priors(topics={"law": 10}))
+    law = found.report.topics.set_index("topic").loc["law"]
+    fit = found.choices[(found.choices["topic"] == "law") & ~found.choices["cause"].isin(["leaked", "below the floor"])]
+    assert fit["kept"].all() and law["tokens"] == law["available_tokens"] == fit["tokens"].sum()
+    assert law["gap_tokens"] == pytest.approx(10 / 13 * 60_000 - law["tokens"], abs=1)
+    assert found.report.tokens >= 0.995 * 60_000  # what it could not fill went to the others
+    assert "Law" in found.report._repr_html_()
+    ledger = curation.gaps_left(pd.DataFrame({"topic": ["law", "bread", "unheard of"]}), found.report)
+    assert ledger["gaps_left"].tolist() == [law["gap_tokens"], 0, 0]
+
+
+def test_a_budget_above_all_fit_pages_takes_them_all(prepared):
+    pages, _ = prepared
+    found = curate(prepared, budget=sum(pages["tokens"]))
+    fit = ~found.choices["cause"].isin(["leaked", "below the floor", "topic not wanted"])
+    assert (found.choices["kept"] == fit).all() and found.report.gap_tokens > 0
+
+
+def test_a_better_page_is_kept_before_a_worse_one_that_is_as_new(prepared):
+    found = curate(prepared, priors=Priors(duplication=Duplication(novelty=0)))
+    for _, topic in found.choices[~found.choices["cause"].isin(["leaked", "topic not wanted", "no room"])].groupby("topic"):
+        kept = topic["kept"]
+        if kept.any() and not kept.all():
+            assert topic["quality"][kept].nlargest(int(0.8 * kept.sum())).min() >= topic["quality"][~kept].max()
+
+
+def test_near_copies_do_not_enter_twice_where_there_is_something_else():
+    rng = np.random.default_rng(2)
+    pages, vectors = corpus(rng, 600)
+    vectors = unit(np.repeat(vectors[:100], 6, axis=0) + 0.02 * rng.normal(size=(600, 32)))
+    arguments = {"topic": np.zeros(600, int), "leaked": np.zeros(600, bool), "tokens": np.full(600, 100), "budget": 4_000}
+    found = curation.curate(pages, vectors, Priors(quality=Quality(floor=0)), **arguments)
+    assert len(set(found.rows // 6)) == len(found.rows) == 40
+    quality_only = curation.curate(pages, vectors, Priors(), method="quality-only", **arguments)
+    assert len(set(quality_only.rows // 6)) < 40  # without novelty they do
+    repeated = found.choices[found.choices["cause"] == "repeats a page"]
+    told = repeated["reason"].str.extract(r"like (p\d+), which is kept")[0]
+    assert len(repeated) > 50 and found.choices.set_index("id").loc[told, "kept"].all()
+
+
+def test_quality_becomes_more_even_within_topics(prepared):
+    report = curate(prepared).report
+    assert report.spread < 0.7 * report.spread_before and report.quality > report.quality_before + 0.2
+
+
+def test_groups_without_a_taxonomy_are_wanted_equally(prepared):
+    pages, vectors = prepared
+    topics = curation.curate(pages, vectors, Priors(topics={"unheard of": 3}), budget=12_000).report.topics
+    assert (topics["wanted"] == 0.2).all() and (topics["after"] - 0.2).abs().max() < 0.02
+
+
+def test_the_chosen_pages_keep_their_columns_and_carry_their_reason(prepared):
+    found = curate(prepared)
+    pages = found.pages(prepared[0])
+    assert pages["id"][:] == [prepared[0]["id"][row] for row in found.rows] and all(pages["reason"])
+    assert {"source", "quality", "topic"} <= set(pages.column_names)
+    with pytest.raises(InputError, match="pass the same pages"):
+        found.pages(pages)
+
+
+def test_the_report_is_json_and_survives_being_stored(prepared):
+    report = curate(prepared).report
+    assert json.loads(json.dumps(report.to_dict(), allow_nan=False))["method"] == "priors"
+    assert decode(json.loads(json.dumps(encode(report)))).topics.equals(report.topics)
+
+
+# --- the published methods -------------------------------------------------------------------------------------------
+
+
+def test_every_order_holds_each_page_once():
+    rng = np.random.default_rng(0)
+    for name, order in ORDERS.items():
+        for count in (1, 2, 50):
+            assert sorted(order(unit(rng.normal(size=(count, 6))), rng.random(count), 0).tolist()) == list(range(count)), name
+
+
+def test_top_quality_is_the_order_of_the_scores():
+    assert ORDERS["top-quality"](np.ones((4, 1)), np.array([0.2, 0.9, 0.9, 0.1]), 0).tolist() == [1, 2, 0, 3]
+
+
+@pytest.mark.parametrize("method", ["semdedup", "d4"])
+def test_semdedup_and_d4_take_one_of_each_copy_before_any_second(method):
+    rng = np.random.default_rng(4)
+    vectors = unit(np.repeat(rng.normal(size=(50, 24)), 4, axis=0) + 0.001 * rng.normal(size=(200, 24)))
+    first = ORDERS[method](vectors, np.ones(200), 0)[:45]
+    assert len(set(first // 4)) >= (45 if method == "semdedup" else 12)
+
+
+def test_d4_prefers_pages_far_from_the_middle_of_their_cluster():
+    rng = np.random.default_rng(6)
+    spread = np.linspace(0.05, 1.5, 400)
+    vectors = unit(np.array([1.0] + [0.0] * 15) + spread[:, None] * rng.normal(size=(400, 16)) / 4)
+    order = ORDERS["d4"](vectors, np.ones(400), 0)
+    assert spread[order[:100]].mean() > spread[order[200:300]].mean()
+
+
+def test_density_sampling_takes_from_empty_places_more_often_than_from_crowded_ones():
+    rng = np.random.default_rng(8)
+    crowd = unit(np.array([1.0] + [0.0] * 15) + 0.05 * rng.normal(size=(900, 16)))
+    vectors = np.concatenate([crowd, unit(rng.normal(size=(100, 16)))])
+    taken = np.concatenate([ORDERS["density"](vectors, np.ones(1_000), seed)[:100] for seed in range(5)])
+    assert (taken >= 900).mean() > 0.5  # a tenth by chance
+
+
+def test_the_plane_of_methods_holds_what_each_would_choose(prepared):
+    plane = curation.compare(*prepared, Priors(), [5_000, 20_000], methods=("priors", "semdedup", "random"), taxonomy=TOPICS)
+    for method in ("priors", "semdedup", "random"):
+        alone = curate(prepared, method, budget=5_000).report
+        row = plane[(plane["method"] == method) & (plane["budget"] == 5_000)].iloc[0]
+        assert (row["pages"], row["tokens"]) == (alone.pages, alone.tokens) and row["quality"] == pytest.approx(alone.quality)
+    assert plane.groupby("budget")["diversity"].mean().is_monotonic_increasing
+
+
+# --- for others ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chosen(prepared):
+    found = curate(prepared)
+    return found.pages(prepared[0]), found.report
+
+
+def test_the_card_is_in_the_hubs_format_and_says_what_a_stranger_must_know(chosen):
+    card = curation.dataset_card(*chosen, Priors(), licences={"docs/a": "mit"})
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert header["license"] == "other" and header["language"] == ["en"] and header["size_categories"] == ["n<1K"]
+    assert "| docs/a | mit |" in card and "unknown" in card and curation.content_hash(chosen[0]) in card
+    for part in ("## Composition", "## Funnel", "## Sources and licences", "## The priors", "novelty: 0.5"):
+        assert part in card
+    assert "<b>" not in card and "crawl&lt;/b&gt;\\|x" in card
+    free = curation.dataset_card(*chosen, Priors(), licences=dict.fromkeys(chosen[0]["source"], "mit"))
+    assert yaml.safe_load(free.split("---\n")[1])["license"] == "mit"
+
+
+def test_the_hash_is_of_the_texts_in_whatever_order(chosen):
+    pages, _ = chosen
+    assert curation.content_hash(pages.shuffle(seed=1)) == curation.content_hash(pages) != curation.content_hash(pages.select(range(3)))
+
+
+class Hub:
+    """Stands in for the hub's client and remembers what it was asked."""
+
+    def __init__(self, refuses=None):
+        self.calls, self.refuses = [], refuses
+
+    def create_repo(self, **asked):
+        self.calls.append(("create", asked))
+        if self.refuses:
+            raise self.refuses
+
+    def upload_file(self, **asked):
+        self.calls.append((asked["path_in_repo"], asked))
+
+
+def test_a_set_goes_to_the_hub_private_and_its_card_last(chosen):
+    hub = Hub()
+    assert curation.push_to_hub(chosen[0], "a card", "me/set", api=hub).endswith("/me/set")
+    assert [name for name, _ in hub.calls] == ["create", "data/train.parquet", "README.md"]
+    assert hub.calls[0][1]["private"] and hub.calls[2][1]["path_or_fileobj"] == b"a card"
+    assert hub.calls[1][1]["path_or_fileobj"][:4] == b"PAR1"
+
+
+def test_personal_data_stops_a_push_before_anything_is_sent():
+    hub, pages = Hub(), Dataset.from_dict({"id": ["a", "b"], "text": ["nothing here", "write to jo.doe@example.org today"]})
+    with pytest.raises(InputError, match=r"nothing was sent.*e-mail address \(1 pages, b the first\)"):
+        curation.push_to_hub(pages, "card", "me/set", api=hub)
+    assert hub.calls == []
+
+
+def test_a_hub_that_refuses_is_one_sentence(chosen):
+    with pytest.raises(InputError, match=r"401 Unauthorized.*HF_TOKEN") as caught:
+        curation.push_to_hub(chosen[0], "card", "me/set", api=Hub(refuses=OSError("401 Unauthorized\nand a page of more")))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="write owner/name"):
+        curation.push_to_hub(chosen[0], "card", "set", api=Hub())
+
+
+def test_the_ledgers_repeat_the_papers_arithmetic():
+    """Table 5: 8 billion tokens at 23.5 % of 548 billion are read about 16 times; table 4: 28 billion at 7.7 % about 1.5 times."""
+    table = pd.DataFrame({"source": ["Restruct"], "tokens": [8_000_000_000]})
+    own = pd.DataFrame({"source": ["own"], "tokens": [28_000_000_000]})
+    rows = curation.ledgers({"D3": table, "D2": own}, Mixture(D1=100 - 23.5 - 7.7, D2=7.7, D3=23.5), 548_000_000_000).set_index("source")
+    assert rows.loc["Restruct", "epochs"] == pytest.approx(16.1, abs=0.05) and rows.loc["own", "epochs"] == pytest.approx(1.5, abs=0.01)
+    assert math.isnan(rows[rows["part"] == "D1"]["epochs"].iloc[0])
+
+
+def test_a_parts_weight_is_shared_by_tokens_and_the_weights_sum_to_a_hundred():
+    table = pd.DataFrame({"source": ["a", "b", "a"], "tokens": [10, 30, 20]})
+    rows = curation.ledgers({"D1": table}, Mixture(), 600)
+    assert rows["weight_percent"].sum() == pytest.approx(100)
+    first = rows[rows["part"] == "D1"]
+    assert first["source"].tolist() == ["a", "b"] and first["texts"].tolist() == [2, 1]
+    assert (first["weight_percent"] / first["tokens"]).nunique() == 1 and first["epochs"].iloc[0] == pytest.approx(0.465 * 10)
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_composition_says_the_largest_change_and_escapes_names():
+    table = pd.DataFrame({"name": ["<b>code</b>", "bread"], "before": [0.9, 0.1], "after": [0.5, 0.5], "wanted": [0.5, 0.5]})
+    figure = figures.composition(table)
+    assert "falls from 90" in figure.layout.title.text and "<b>code" not in figure.layout.title.text
+    assert "2 of 2 topics within 2 points" in figure.layout.title.subtitle.text
+    assert "<b>code" not in json.dumps(figure.to_plotly_json()["layout"]["yaxis"]["ticktext"])
+
+
+def test_the_map_after_holds_the_chosen_pages_where_they_were():
+    points = pd.DataFrame({"x": [0.0, 1, 2], "y": [0.0, 1, 2], "kept": [True, False, True], "topic": ["a", "a", "b"]})
+    before, after = figures.before_after_map(points).data
+    assert list(before.x) == [0, 1, 2] and list(after.x) == [0, 2]
+    assert after.marker.color[1] == before.marker.color[2]
+
+
+def test_the_plane_names_a_method_that_is_ahead_of_the_priors():
+    plane = pd.DataFrame({"method": ["priors", "d4"], "budget": [10, 10], "quality": [0.5, 0.6], "diversity": [5.0, 4.0]})
+    assert "No other method" in figures.quality_diversity(plane).layout.title.text
+    assert "“d4” is at least" in figures.quality_diversity(plane.assign(diversity=[5.0, 5.0])).layout.title.text
+
+
+@pytest.mark.parametrize("draw", [figures.composition, figures.before_after_map, figures.quality_diversity])
+def test_a_table_without_its_columns_is_named(draw):
+    with pytest.raises(InputError, match="is missing"):
+        draw(pd.DataFrame({"z": [1]}))
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"budget": 0}, "the budget is 0 tokens; give at least 1"),
+        ({"budget": 10**9}, "the budget is 1,000,000,000 tokens but all pages together have"),
+        ({"method": "best"}, 'method "best" is unknown; choose one of priors'),
+        ({"priors": Priors(topics={"astrology": 2})}, 'the priors weigh the topic "astrology", which the taxonomy does not have'),
+        ({"topic": ["war"] * 1_200}, 'the topic "war" of row 0 is not in the taxonomy'),
+        ({"quality": [0.5] * 3}, "1,200 pages but 3 entries of quality"),
+        ({"quality": [2.0] * 1_200}, "the quality of row 0 is 2.0"),
+        ({"quality": [float("nan")] * 1_200}, "the quality of row 0 is nan"),
+        ({"tokens": [-1] * 1_200}, "row 0 has -1 tokens"),
+    ],
+)
+def test_bad_input_is_one_sentence(prepared, change, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)) as caught:
+        curate(prepared, **change)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("vectors", [np.ones((3, 4)), np.ones(1_200), np.zeros((1_200, 4)), np.full((1_200, 4), np.nan)])
+def test_vectors_that_do_not_fit_the_pages_are_named(prepared, vectors):
+    with pytest.raises(InputError, match="vector"):
+        curate((prepared[0], vectors))
+
+
+def test_a_missing_column_and_an_empty_corpus_are_named(prepared):
+    pages, vectors = prepared
+    with pytest.raises(InputError, match=r'no column "quality"; pass quality=\.\.\., which quality\.score makes'):
+        curation.curate(pages.remove_columns("quality"), vectors, Priors(), budget=100)
+    with pytest.raises(InputError, match="there is no page"):
+        curation.curate(pages.select([]), vectors[:0], Priors(), budget=100)
+    assert curation.curate(pages.remove_columns(["leaked", "tokens"]), vectors, Priors(), budget=900).report.available > 900
+
+
+def test_priors_that_want_nothing_are_named():
+    with pytest.raises(InputError, match="no topic has a weight above 0"):
+        curation.topic_weights(Priors(), [Topic("a", "A", "about a", 0.0, "")])
+
+
+@pytest.mark.parametrize(
+    ("sets", "tokens", "sentence"),
+    [({}, 0, "reads nothing"), ({"D9": None}, 5, "part D9 is unknown"), ({"D1": pd.DataFrame({"a": [1]})}, 5, "needs the columns")],
+)
+def test_ledgers_name_what_is_wrong(sets, tokens, sentence):
+    with pytest.raises(InputError, match=sentence):
+        curation.ledgers(sets, Mixture(), tokens)
