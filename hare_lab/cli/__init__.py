@@ -1,4 +1,4 @@
-"""The command line: `hare-lab run | map | figure | bench | doctor`, one file a command.
+"""The command line: `hare-lab run | map | evaluate | figure | bench | doctor`, one file a command.
 
 Each command wires the package's functions together, writes its results with a report beside them, and exits 0, or 2 with
 one sentence where the input or the usage is wrong. Heavy modules are imported inside the commands, so that `--help` is
@@ -16,6 +16,7 @@ import typer
 
 from hare_lab.cli.bench import bench
 from hare_lab.cli.doctor import doctor
+from hare_lab.cli.evaluate import evaluate
 from hare_lab.cli.figure import figure
 from hare_lab.cli.map import map_
 from hare_lab.cli.results import remedy
@@ -38,6 +39,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 app.command()(run)
 app.command("map")(map_)
+app.command()(evaluate)
 app.command()(figure)
 app.command()(bench)
 app.command()(doctor)
