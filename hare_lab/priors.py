@@ -135,6 +135,29 @@ class Priors:
         aside.replace(target)
         return target
 
+    def turned(
+        self,
+        *,
+        topics: Mapping[str, float] | None = None,
+        floor: float | None = None,
+        novelty: float | None = None,
+        tokens: int | None = None,
+    ) -> Priors:
+        """The same statement with some of it changed: weights of topics, the floor of quality, the weight of novelty, the budget.
+
+        Raises
+        ------
+        InputError
+            If a value is out of range.
+        """
+        return dataclasses.replace(
+            self,
+            topics={**self.topics, **(topics or {})},
+            tokens=self.tokens if tokens is None else tokens,
+            quality=self.quality if floor is None else dataclasses.replace(self.quality, floor=floor),
+            duplication=self.duplication if novelty is None else dataclasses.replace(self.duplication, novelty=novelty),
+        )
+
     def find(self, name: str, beside: Path | None = None) -> Path:
         """The file that a relative name in the priors means: beside the priors file first, then in the bundled data.
 

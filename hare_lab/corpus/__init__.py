@@ -9,10 +9,11 @@ silence: every row is in exactly one of the two, the removed with a reason.
 """
 
 from hare_lab.corpus.cleaning import Cleaned, CleaningReport, clean
+from hare_lab.corpus.demo import demo_licences
 from hare_lab.corpus.loading import Loaded, LoadReport, fingerprint, load
 from hare_lab.corpus.pages import account, text_hash, token_counts, word_counts
 
 __all__ = [
-    "Cleaned", "CleaningReport", "LoadReport", "Loaded", "account", "clean", "fingerprint", "load", "text_hash", "token_counts",
-    "word_counts",
+    "Cleaned", "CleaningReport", "LoadReport", "Loaded", "account", "clean", "demo_licences", "fingerprint", "load", "text_hash",
+    "token_counts", "word_counts",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ import logging
 import os
 import platform
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,24 @@ def demo_fingerprint() -> str:
     """What the demo is made of: the bundled pages' bytes and the versions whose text is drawn from."""
     pages = b"".join(text_hash(page["text"]).encode() for page in texts.sample_pages())
     return hashlib.sha256(pages + _key(_versions()).encode()).hexdigest()[:16]
+
+
+def demo_licences(sources: Iterable[str]) -> dict[str, str]:
+    """The licence of each source of the demo, as the package that holds the text states it; a source that none states is left out."""
+    found = {"sample": "CC-BY-4.0", "docs/python": "PSF-2.0"}
+    for source in set(sources) - set(found):
+        kind, _, name = source.partition("/")
+        try:
+            about = importlib.metadata.metadata(name) if kind in ("docs", "readme") and name else None
+        except importlib.metadata.PackageNotFoundError:
+            about = None
+        if about is None:
+            continue
+        stated = [text for field in ("License-Expression", "License") for text in about.get_all(field, []) if 0 < len(text) < 100]
+        classified = [line.rpartition(" :: ")[2] for line in about.get_all("Classifier", []) if line.startswith("License ::")]
+        if stated or classified:
+            found[source] = stated[0] if stated else ", ".join(classified)
+    return {source: licence for source, licence in found.items() if source in set(sources)}
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,48 @@
+"""Everything that is known of each page, in one table: what a choice is made from, and what a choice makes of a corpus.
+
+The steps of notebooks 03 to 06 in a row, for `hare-lab curate`, and the join of their tables, for notebook 06. Nothing is decided
+here: each step is a function of its own module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hare_lab.corpus import token_counts
+from hare_lab.corpus.pages import with_columns
+from hare_lab.errors import InputError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def prepare(mapped: Dataset, scores: Dataset, placed: Dataset, leakage: Dataset, *, tokenizer: str = "") -> Dataset:
+    """The mapped pages with what the notebooks on quality, coverage and leakage found, and their tokens.
+
+    Parameters
+    ----------
+    mapped : Dataset with `id` and `text`
+    scores : Dataset with `id`, `quality` and `rules_failed`
+    placed : Dataset with `id`, `topic` and `topic_similarity`
+    leakage : Dataset with `id`, `leak` and `leaked`
+    tokenizer : what tokens are counted with, as `corpus.token_counts` takes it
+
+    Raises
+    ------
+    InputError
+        If a table is of other pages, or in another order.
+    """
+    import pyarrow as pa
+
+    columns: dict[str, pa.Array] = {}
+    ids = list(mapped["id"])
+    tables = {
+        "scores": (scores, "quality", "rules_failed"),
+        "placed": (placed, "topic", "topic_similarity"),
+        "leakage": (leakage, "leak", "leaked"),
+    }
+    for what, (table, *names) in tables.items():
+        if list(table["id"]) != ids:
+            raise InputError(f'"{what}" is about other pages than "mapped", or in another order; run the notebook that makes it again')
+        columns |= {name: pa.array(table[name][:]) for name in names}
+    return with_columns(mapped, {**columns, "tokens": pa.array(token_counts(mapped["text"], tokenizer))})
