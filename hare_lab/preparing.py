@@ -6,13 +6,17 @@ here: each step is a function of its own module.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hare_lab import mapping
 from hare_lab.corpus import token_counts
 from hare_lab.corpus.pages import with_columns
 from hare_lab.errors import InputError
+from hare_lab.texts import Topic
 
 if TYPE_CHECKING:
+    import pandas as pd
     from datasets import Dataset
 
 
@@ -46,3 +50,28 @@ def prepare(mapped: Dataset, scores: Dataset, placed: Dataset, leakage: Dataset,
             raise InputError(f'"{what}" is about other pages than "mapped", or in another order; run the notebook that makes it again')
         columns |= {name: pa.array(table[name][:]) for name in names}
     return with_columns(mapped, {**columns, "tokens": pa.array(token_counts(mapped["text"], tokenizer))})
+
+
+def whole_funnel(pages: Dataset, removed: Dataset, chosen: pd.DataFrame) -> pd.DataFrame:
+    """Columns step, pages, removed: from what was read to what was chosen.
+
+    Parameters
+    ----------
+    pages, removed : as `mapping.funnel` takes them; those of the corpus before the choice
+    chosen : the funnel of a `CurationReport`, which begins where theirs ends
+    """
+    import pandas as pd
+
+    earlier = mapping.funnel(pages, removed)
+    parts = [earlier, chosen[["step", "pages", "removed"]].iloc[1:]]
+    lost = int(earlier["pages"].iloc[-1]) - int(chosen["pages"].iloc[0])
+    if lost:  # copies by meaning go after `removed` was written
+        parts.insert(1, pd.DataFrame([{"step": "semantic copy", "pages": int(chosen["pages"].iloc[0]), "removed": lost}]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def chosen_points(prepared: Dataset, choices: pd.DataFrame, taxonomy: Sequence[Topic]) -> pd.DataFrame:
+    """What the map before and after draws: one row a page, its place, whether it was kept, and its topic's name."""
+    names = {topic.id: topic.name for topic in taxonomy}
+    points: pd.DataFrame = prepared.select_columns(["id", "x", "y", "topic"]).to_pandas()
+    return points.assign(topic=[names.get(topic, topic) for topic in points["topic"]], kept=choices["kept"].to_numpy(bool))

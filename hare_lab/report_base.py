@@ -41,6 +41,8 @@ def readable(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float | np.floating):
         number = float(value)
+        if number != number:  # no number: there is nothing to count
+            return "–"
         return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
     return str(value)
 

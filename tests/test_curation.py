@@ -388,8 +388,8 @@ def test_the_composition_says_the_largest_change_and_escapes_names():
 
 def test_the_map_after_holds_the_chosen_pages_where_they_were():
     points = pd.DataFrame({"x": [0.0, 1, 2], "y": [0.0, 1, 2], "kept": [True, False, True], "topic": ["a", "a", "b"]})
-    before, after = figures.before_after_map(points).data
-    assert list(before.x) == [0, 1, 2] and list(after.x) == [0, 2]
+    before, left_out, after = figures.before_after_map(points).data
+    assert list(before.x) == [0, 1, 2] and list(after.x) == [0, 2] and list(left_out.x) == [1]
     assert after.marker.color[1] == before.marker.color[2]
 
 

@@ -49,16 +49,20 @@ def composition(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         _change(table, named), subtitle, theme=theme, caption=caption, height=min(1.0, 0.24 + 0.044 * len(shown)), right=11
     )
     rows, names = list(range(len(shown))), [look.escape(name, 34) for name in shown[named]]
-    ends = np.column_stack([shown["before"], shown["after"], np.full(len(shown), np.nan)]).ravel()
+    values = shown[["before", "after", "wanted"]].to_numpy(float)
+    edge = _edge(values)
+    ends = np.column_stack([np.minimum(values[:, :2], edge), np.full(len(shown), np.nan)]).ravel()
     figure.add_scatter(
         x=ends, y=np.repeat(rows, 3), mode="lines", line={"color": look.GREY, "width": 3}, hoverinfo="skip", showlegend=False
     )
     wanted = {"symbol": "line-ns", "size": 20, "line": {"width": 2.5, "color": look.INK}}
     dots = {column: {"color": color, "size": 13} for column, color in (("before", _BEFORE), ("after", look.KEPT))}
     for column, label, marker in (("wanted", "asked for", wanted), *((column, column, dot) for column, dot in dots.items())):
+        share = shown[column].to_numpy(float)
         figure.add_scatter(
-            x=shown[column], y=rows, mode="markers", marker=marker, name=label, hovertext=names, cliponaxis=False,
-            hovertemplate=f"%{{hovertext}}<br>{label}: %{{x:.1%}}<extra></extra>",
+            x=np.minimum(share, edge), y=rows, mode="markers+text", marker=marker, name=label, hovertext=names, cliponaxis=False,
+            text=[f"{look.percent(value)} →" if value > edge else "" for value in share], textposition="top left",
+            textfont_color=look.QUIET, customdata=share, hovertemplate=f"%{{hovertext}}<br>{label}: %{{customdata:.1%}}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(legend={"y": 1, "yanchor": "top"})
     figure.update_xaxes(title_text="share of the tokens", tickformat=".0%", rangemode="tozero")
@@ -88,21 +92,26 @@ def before_after_map(points: pd.DataFrame, *, theme: str = "screen", color: str 
     kept = points["kept"].to_numpy(bool)
     names = points[color].astype(str)
     colors = look.colors_of(names.value_counts(), order)
-    title = f"{look.percent(float(kept.mean()))} of the pages stand for the whole map"
-    subtitle = f"{look.plural(int(kept.sum()), 'page')} of {len(points):,}; near pages are alike, the axes have no unit"
+    colors |= {name: look.GREY for name in colors if name == "other"}
+    chosen, whole = names[kept].nunique(), names.nunique()
+    title = f"{look.percent(float(kept.mean()))} of the pages, from {chosen:,} of {look.plural(whole, 'topic')}, are chosen"
+    subtitle = "near pages are alike, the axes have no unit; right in pale grey: what was left out"
     caption = f"Left: every page; right: the chosen ones on the same map; colour: {color}"
     figure = look.canvas(title, subtitle, theme=theme, caption=caption)
     size = look.theme_of(theme).point * float(np.clip((10_000 / len(points)) ** 0.3, 0.5, 1.6))
-    for at, (label, which) in enumerate((("before", np.ones(len(points), bool)), ("after", kept)), start=1):
+    panels = (("before", 1, np.ones(len(points), bool), True), ("left out", 2, ~kept, False), ("after", 2, kept, True))
+    for label, at, which, colored in panels:
         part = points[which]
         figure.add_scattergl(
             x=part["x"].to_numpy("float32"), y=part["y"].to_numpy("float32"), mode="markers", xaxis=f"x{at}", yaxis=f"y{at}",
-            marker={"color": names[which].map(colors).tolist(), "size": size, "opacity": 0.75}, showlegend=False,
+            showlegend=False,
+            marker={"color": names[which].map(colors).tolist() if colored else look.RULE, "size": size, "opacity": 0.8}, name=label,
             text=[look.escape(name, 60) for name in names[which]], hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
+    for label, left, count in (("before", 0.0, len(points)), ("after", 0.51, int(kept.sum()))):
         figure.add_annotation(
-            x=0.0 if at == 1 else 0.51, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom", showarrow=False,
-            text=f"<b>{label}</b>: {look.plural(int(which.sum()), 'page')}",
+            x=left, y=1, xref="paper", yref="paper", xanchor="left", yanchor="top", showarrow=False,
+            text=f"<b>{label}</b>: {look.plural(count, 'page')}",
         )  # fmt: skip
     low, high = (points[["x", "y"]].quantile(q).to_numpy(float) for q in (0.003, 0.997))
     room = 0.05 * (high - low) + 1e-9
@@ -111,8 +120,8 @@ def before_after_map(points: pd.DataFrame, *, theme: str = "screen", color: str 
     figure.update_layout(
         xaxis={**common, "domain": [0, 0.49], "range": [low[0], high[0]]},
         xaxis2={**common, "domain": [0.51, 1], "range": [low[0], high[0]], "matches": "x"},
-        yaxis={**common, "range": [low[1], high[1]]},
-        yaxis2={**common, "range": [low[1], high[1]], "anchor": "x2", "matches": "y"},
+        yaxis={**common, "range": [low[1], high[1]], "domain": [0, 0.94]},
+        yaxis2={**common, "range": [low[1], high[1]], "domain": [0, 0.94], "anchor": "x2", "matches": "y"},
         margin={"l": 20, "b": 16},
     )
     return figure
@@ -156,6 +165,13 @@ def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme
         )  # fmt: skip
     figure.update_xaxes(title_text="diversity: effective number of different pages (Vendi score)", tickformat=",")
     return figure.update_yaxes(title_text="mean quality by token", tickformat=".2f")
+
+
+def _edge(values: np.ndarray) -> float:
+    """Where the axis ends: at the greatest share, or well before one that would press all others together."""
+    greatest = np.sort(values.max(axis=1))[::-1]
+    rest = float(greatest[min(2, len(greatest) - 1)])
+    return float(greatest[0]) if greatest[0] <= 4 * rest or rest == 0 else 1.6 * rest
 
 
 def _change(table: pd.DataFrame, named: str) -> str:
