@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from hare_lab.cli.bench import bench
+from hare_lab.cli.coverage import coverage
 from hare_lab.cli.doctor import doctor
 from hare_lab.cli.evaluate import evaluate
 from hare_lab.cli.figure import figure
@@ -39,6 +40,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 app.command()(run)
 app.command("map")(map_)
+app.command()(coverage)
 app.command()(evaluate)
 app.command()(figure)
 app.command()(bench)

@@ -10,6 +10,7 @@ subtitle what is shown; a topic keeps its colour; text is escaped; the look is o
 """
 
 from hare_lab.figures.corpus import cleaning_funnel, page_lengths, similarity_histogram
+from hare_lab.figures.coverage import coverage_treemap, wanted_and_have
 from hare_lab.figures.curation import before_after_map, composition, quality_diversity
 from hare_lab.figures.evaluation import bits_by_topic, leaderboard, task_scores
 from hare_lab.figures.export import FORMATS, from_json, has_browser, html, image, themed
@@ -19,7 +20,7 @@ from hare_lab.figures.topics import diversity_profile, topic_hierarchy, topic_si
 
 __all__ = [
     "FORMATS", "THEMES", "before_after_map", "bits_by_topic", "cleaning_funnel", "color_of", "colors_of", "composition",
-    "diversity_profile", "escape", "from_json", "has_browser", "html", "image", "leaderboard", "page_lengths", "quality_diversity",
-    "similarity_histogram", "task_scores", "themed", "topic_hierarchy",
-    "topic_map", "topic_sizes",
+    "coverage_treemap", "diversity_profile", "escape", "from_json", "has_browser", "html", "image", "leaderboard", "page_lengths",
+    "quality_diversity", "similarity_histogram", "task_scores", "themed", "topic_hierarchy", "topic_map", "topic_sizes",
+    "wanted_and_have",
 ]  # fmt: skip

@@ -1,0 +1,54 @@
+"""`hare-lab coverage`: a corpus and a reference in, the gap ledger and its figures out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed
+from hare_lab.cli.results import results, say
+
+
+def coverage(
+    corpus: Corpus,
+    reference: Annotated[str, typer.Option(help="A taxonomy (.yaml), a benchmark or another corpus, as CORPUS is given.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    by: Annotated[str | None, typer.Option(help="The reference's column of topics (default: found, else clusters).")] = None,
+    priors: PriorsFile = None,
+    seed: Seed = 0,
+    limit: Limit = None,
+    column: Column = None,
+    model: Model = None,
+) -> None:
+    """Hold a corpus against a reference: place each page in a topic, and list how many tokens each topic lacks."""
+    import datasets
+
+    from hare_lab import corpus as corpora
+    from hare_lab import coverage as coverages
+    from hare_lab import embedding, figures
+    from hare_lab.priors import default, load
+
+    with results(out) as folder:
+        statement = load(priors) if priors else default()
+        taxonomy = statement.find(statement.taxonomy, priors.parent if priors else None)
+        own = Path(reference).exists() and taxonomy.samefile(reference)  # only their own taxonomy is the one that the priors weigh
+        wanted = coverages.load_reference(reference, weights=statement.topics if own else None, by=by, model=model, seed=seed)
+        pages = corpora.load(corpus, column=column, limit=limit, seed=seed).pages
+        vectors = embedding.embed(pages, model=model).vectors
+        found = coverages.cover(pages, vectors, wanted, name=Path(reference).name, tokenizer=statement.tokenizer, seed=seed)
+        datasets.disable_progress_bars()  # two files are written in no time
+        found.placed.to_parquet(folder / "placed.parquet")
+        found.gaps.to_parquet(folder / "gaps.parquet", index=False)
+        found.gaps.to_csv(folder / "gaps.csv", index=False)
+        drawn = {
+            "coverage_bars": figures.wanted_and_have(found.gaps),
+            "coverage_treemap": figures.coverage_treemap(found.gaps),
+        }
+        for name, figure in drawn.items():
+            (folder / f"{name}.html").write_text(figures.html(figure, figure.layout.meta["caption"]), encoding="utf-8")
+        (folder / "report.json").write_text(json.dumps(found.report.to_dict(), ensure_ascii=False, indent=2), encoding="utf-8")
+    files = ", ".join((*(f"{name}.html" for name in drawn), "gaps.parquet", "gaps.csv", "placed.parquet", "report.json"))
+    say(f"{found.report.summary()}\nResults in {out}: {files}")

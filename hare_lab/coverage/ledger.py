@@ -1,0 +1,177 @@
+"""The gap ledger: for each topic of the reference, how much there is, how much was wanted, and what lies nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hare_lab.clustering.neighbours import unit
+from hare_lab.corpus import token_counts
+from hare_lab.corpus.pages import with_columns
+from hare_lab.coverage import measures
+from hare_lab.coverage.placing import OTHER, Placement, place
+from hare_lab.coverage.reference import Reference
+from hare_lab.coverage.report import CoverageReport
+from hare_lab.diversity import Estimate, effective_number
+from hare_lab.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+COLUMNS = (
+    "topic", "name", "description", "parent", "wanted", "have", "low", "high", "pages", "tokens", "gap_tokens", "density", "covered",
+    "nearest",
+)  # fmt: skip
+SHOWN = 5
+RADII = tuple(float(radius) for radius in np.linspace(0.2, 0.8, 31).round(2))
+RADIUS = 0.4  # cosine from which a page is near to a phrase: by eye on the demo, and a slider in notebook 04
+
+
+@dataclass(frozen=True)
+class Covered:
+    """What `cover` returns: three values that a run keeps as `placed`, `gaps` and `coverage`.
+
+    Attributes
+    ----------
+    placed : Dataset with id, topic (of the reference, or `other`) and topic_similarity, in the order of the pages
+    gaps : DataFrame, the gap ledger: one row a topic and one for `other`, the widest gap first
+        wanted, have, low, high are shares of the tokens; gap_tokens is what is missing at the corpus' present size
+        (negative: too much); density is pages per 1,000 that reach the floor of the topic; covered the share of what is said
+        of the topic that some page is near to; nearest the ids of the pages that fit it best.
+    report : CoverageReport
+    """
+
+    placed: Dataset
+    gaps: pd.DataFrame
+    report: CoverageReport
+
+
+def cover(
+    pages: Dataset,
+    vectors: NDArray[np.float32],
+    reference: Reference,
+    *,
+    name: str = "the reference",
+    tokenizer: str = "",
+    radius: float = RADIUS,
+    seed: int = 0,
+) -> Covered:
+    """A corpus against a reference.
+
+    Parameters
+    ----------
+    pages : Dataset with id and text
+    vectors : float32 array (n_pages, dim), in the order of the pages
+    reference : see `from_taxonomy`, `from_pages` and `load_reference`
+    name : what to call the reference in the report
+    tokenizer : as `corpus.token_counts` takes it; empty counts bytes
+    radius : cosine similarity, 0 to 1, from which a page is near to a point of the reference
+    seed : of the redraws that the intervals come from
+
+    Raises
+    ------
+    InputError
+        If there is no page, there is not one vector a page, or the radius is none; and as `place` does.
+    """
+    if len(pages) == 0 or len(pages) != len(vectors):
+        raise InputError(f"coverage: {len(pages):,} pages and {len(vectors):,} vectors; give one vector a page, and at least one page")
+    if not 0 < radius < 1:
+        raise InputError(f"coverage: the radius is {radius}; give a cosine similarity between 0 and 1")
+    rows = unit(np.asarray(vectors, dtype=np.float32))
+    placement = place(rows, reference)
+    tokens = token_counts(pages["text"], tokenizer).astype(float)
+    ids = list(pages["id"])
+    near = measures.near_points(rows, reference.points)
+    topic = np.where(placement.topic < 0, len(reference.topics), placement.topic)
+    shares, counts = measures.redraw(topic, tokens, len(reference.topics) + 1, seed)
+    gaps = _ledger(ids, placement, topic, tokens, reference, shares, near[1] >= radius)
+    report = _report(name, gaps, reference, placement, shares, counts, near, radius)
+    return Covered(_placed(pages, placement, reference), gaps, report)
+
+
+def _placed(pages: Dataset, placement: Placement, reference: Reference) -> Dataset:
+    import pyarrow as pa
+
+    names = [*(topic.id for topic in reference.topics), OTHER]  # -1 is the last
+    topic = pa.array([names[at] for at in placement.topic.tolist()], pa.string())
+    return with_columns(pages.select_columns(["id"]), {"topic": topic, "topic_similarity": pa.array(placement.similarity)})
+
+
+def _ledger(
+    ids: list[str],
+    placement: Placement,
+    topic: NDArray[np.int64],
+    tokens: NDArray[np.float64],
+    reference: Reference,
+    shares: NDArray[np.float64],
+    near: NDArray[np.bool_],
+) -> pd.DataFrame:
+    import pandas as pd
+
+    n = len(reference.topics)
+    pages = np.bincount(topic, minlength=n + 1)
+    held = np.bincount(topic, weights=tokens, minlength=n + 1)
+    total = max(float(tokens.sum()), 1.0)
+    low, high = measures.share_intervals(shares, pages, len(ids))
+    wanted = np.append(reference.wanted, 0.0)
+    crowd = np.append((placement.scores >= placement.floor).sum(axis=0), (placement.scores < placement.floor).all(axis=1).sum())
+    said = np.bincount(reference.owner, weights=near[:, 0], minlength=n) / np.bincount(reference.owner, minlength=n)
+    best = np.argsort(-placement.scores, axis=0, kind="stable")[:SHOWN].T
+    farthest = np.argsort(placement.scores.max(axis=1), kind="stable")
+    loose = farthest[topic[farthest] == n][:SHOWN]
+    found = pd.DataFrame({
+        "topic": [*(t.id for t in reference.topics), OTHER],
+        "name": [*(t.name for t in reference.topics), "Other"],
+        "description": [*(t.description for t in reference.topics), "Pages outside every topic of the reference."],
+        "parent": [*(t.parent for t in reference.topics), ""],
+        "wanted": wanted, "have": held / total, "low": low, "high": high,
+        "pages": pages, "tokens": held.astype(np.int64), "gap_tokens": np.rint(wanted * total - held).astype(np.int64),
+        "density": 1000 * crowd / len(ids), "covered": np.append(said, np.nan),
+        "nearest": [*([ids[row] for row in rows] for rows in best.tolist()), [ids[row] for row in loose.tolist()]],
+    })[list(COLUMNS)]  # fmt: skip
+    return found.sort_values("gap_tokens", ascending=False, kind="stable", ignore_index=True)
+
+
+def _report(
+    name: str,
+    gaps: pd.DataFrame,
+    reference: Reference,
+    placement: Placement,
+    shares: NDArray[np.float64],
+    counts: list[NDArray[np.uint8]],
+    near: tuple[NDArray[np.int64], NDArray[np.float32]],
+    radius: float,
+) -> CoverageReport:
+    wanted = np.append(reference.wanted, 0.0)
+    order = gaps.set_index("topic")["have"]
+    have = order.loc[[*(topic.id for topic in reference.topics), OTHER]].to_numpy()
+    curve = [(r, _covered(reference, counts, near, r)) for r in RADII]
+    other = gaps[gaps["topic"] == OTHER].iloc[0]
+    topics = gaps[gaps["topic"] != OTHER]
+    return CoverageReport(
+        reference=name, pages=int(gaps["pages"].sum()), tokens=int(gaps["tokens"].sum()), topics=len(topics),
+        empty_topics=int((topics["pages"] == 0).sum()),
+        divergence=measures.estimate(float(measures.divergence(have, wanted)), measures.divergence(shares, wanted), 0, 1),
+        effective_topics=measures.estimate(
+            effective_number(have[:-1]), np.array([effective_number(draw) for draw in shares[:, :-1]]), 0, len(topics)
+        ),
+        wanted_effective_topics=effective_number(wanted[:-1]), covered=_covered(reference, counts, near, radius), radius=radius,
+        other=Estimate(float(other["have"]), float(other["low"]), float(other["high"])),
+        missing_tokens=int(topics["gap_tokens"].clip(lower=0).sum()), floor=placement.floor,
+        curve=tuple((r, e.value, e.low, e.high) for r, e in curve),
+    )  # fmt: skip
+
+
+def _covered(
+    reference: Reference, counts: list[NDArray[np.uint8]], near: tuple[NDArray[np.int64], NDArray[np.float32]], radius: float
+) -> Estimate:
+    """The weighted share of the reference's points with a page at `radius` or nearer, and how far redraws of the pages move it."""
+    rows, similarities = near
+    within = similarities >= radius
+    weights = measures.point_weights(reference.owner, reference.wanted)
+    drawn: Any = [float(weights @ ((often[rows] > 0) & within).any(axis=1)) for often in counts[:100]]
+    return measures.estimate(float(weights @ within[:, 0]), np.array(drawn), 0, 1)

@@ -1,0 +1,213 @@
+"""What a corpus is held against: topics with a weight, and the points in the space of meaning where each of them lies.
+
+A taxonomy's topics lie where their descriptions do: each is embedded whole, by its name, and part by part, since one sentence
+about five things lies near none of them. A benchmark's or a corpus' topics lie where their pages do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hare_lab import clustering, corpus, texts, topics
+from hare_lab.corpus.pages import with_columns
+from hare_lab.embedding import embed
+from hare_lab.errors import InputError
+from hare_lab.texts import Topic
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+FEWEST = 20  # pages or items below which shares say nothing
+GROUPS = ("topic", "subject", "label", "benchmark", "category")  # columns that name what a page of a reference is about
+MOST_GROUPS = 500
+CENTRES = 12  # points that stand for a topic of many pages
+_PART = re.compile(r"[:;,.]| and ")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Topics that are wanted, and where they lie.
+
+    Attributes
+    ----------
+    topics : tuple of Topic
+        Their weights sum to 1.
+    points : float32 array (n_points, dim), rows of unit length
+    owner : int array (n_points,)
+        The topic that each point belongs to, ascending.
+    said : tuple of str, one a point
+        What the point stands for: a phrase of the description, or a page's title.
+    kind : "taxonomy" or "pages"
+    floor : float or None
+        The similarity below which a page is in no topic; None takes that of unrelated descriptions (see `place`).
+    model : what embedded the points, as `embedding.embed` takes it; what else they are compared with is embedded the same way
+    """
+
+    topics: tuple[Topic, ...]
+    points: NDArray[np.float32]
+    owner: NDArray[np.int64]
+    said: tuple[str, ...]
+    kind: str
+    floor: float | None = None
+    model: Any = None
+
+    @property
+    def wanted(self) -> NDArray[np.float64]:
+        """The share of the tokens that each topic should have."""
+        return np.array([topic.weight for topic in self.topics])
+
+
+def phrases(topic: Topic) -> list[str]:
+    """The ways in which a topic is said: name and description together and apart, then the name with each part of the description."""
+    parts = [part.strip() for part in _PART.split(topic.description) if part.strip()]
+    return [f"{topic.name}. {topic.description}", topic.name, topic.description, *(f"{topic.name}: {part}" for part in parts)]
+
+
+def from_taxonomy(found: Sequence[Topic], weights: Mapping[str, float] | None = None, *, model: Any = None) -> Reference:
+    """A taxonomy as a reference.
+
+    Parameters
+    ----------
+    found : topics as `texts.taxonomy` reads them
+    weights : topic id to weight, as `priors.topics` holds them
+        They take the place of the taxonomy's own.
+    model : what embeds the descriptions, as `embedding.embed` takes it: the model that made the pages' vectors
+
+    Raises
+    ------
+    InputError
+        If there is no topic, two have one id, a weight is of no topic, or every weight is 0.
+    """
+    weighted = _weighted(found, weights or {})
+    said = [(number, phrase) for number, topic in enumerate(weighted) for phrase in phrases(topic)]
+    points = embed([phrase for _, phrase in said], model=model).vectors
+    return Reference(
+        weighted, points, np.array([number for number, _ in said]), tuple(phrase for _, phrase in said), "taxonomy", model=model
+    )
+
+
+def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None = None, seed: int = 0) -> Reference:
+    """A corpus, or the items of a benchmark, as a reference: its topics in the shares that they have there.
+
+    Parameters
+    ----------
+    pages : Dataset with `text` and perhaps `title`
+    vectors : float32 array (n_pages, dim) of unit rows, in the order of the pages
+    by : column that says what a page is about
+        None takes the first of topic, subject, label, benchmark and category that the pages have, else finds clusters.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 20 pages, no such column, or the column names one topic for all or hundreds for few.
+    """
+    if len(pages) < FEWEST:
+        raise InputError(f"the reference has {len(pages)} pages; shares need at least {FEWEST}, so give a larger one or a taxonomy")
+    if by is not None and by not in pages.column_names:
+        raise InputError(f'the reference has no column "{by}" (it has {", ".join(pages.column_names)}); name one of them')
+    column = by or next((name for name in GROUPS if name in pages.column_names and _usable(pages[name][:])), None)
+    names = _clusters(pages, vectors, seed) if column is None else [str(value) for value in pages[column][:]]
+    if column is not None and not _usable(names):
+        raise InputError(f'the reference names {len(set(names))} topics in "{column}"; a column of 2 to {MOST_GROUPS} is needed')
+    order = sorted(set(names), key=lambda name: (-names.count(name), name))
+    number = {name: at for at, name in enumerate(order)}
+    group = np.array([number[name] for name in names])
+    tokens = corpus.token_counts(pages["text"][:]).astype(float)
+    shares = np.bincount(group, weights=tokens, minlength=len(order)) / tokens.sum()
+    points = [_centres(np.asarray(vectors)[group == at], seed) for at in range(len(order))]
+    owner = np.concatenate([np.full(len(rows), at) for at, rows in enumerate(points)])
+    found = [_from_group(name, share) for name, share in zip(order, shares, strict=True)]
+    stacked = np.concatenate(points)
+    own = np.array([np.sort(stacked[owner == at] @ row)[-3:].mean() for at, row in zip(group, np.asarray(vectors), strict=True)])
+    return Reference(tuple(found), stacked, owner, tuple(order[at] for at in owner), "pages", floor=float(np.quantile(own, 0.05)))
+
+
+def load_reference(
+    source: str | Path, *, weights: Mapping[str, float] | None = None, by: str | None = None, model: Any = None, seed: int = 0
+) -> Reference:
+    """A reference from a file: a taxonomy (.yaml), or whatever `corpus.load` reads; items of a benchmark have a `question`.
+
+    Raises
+    ------
+    InputError
+        As `texts.taxonomy`, `corpus.load`, `from_taxonomy` and `from_pages` do, and for a benchmark that holds no text.
+    """
+    if str(source).lower().endswith((".yaml", ".yml")):
+        return from_taxonomy(texts.taxonomy(source), weights, model=model)
+    pages = _pages_or_items(source, seed)
+    return from_pages(pages, embed(pages, model=model).vectors, by=by, seed=seed)
+
+
+def _pages_or_items(source: str | Path, seed: int) -> Dataset:
+    """Pages as they are; the items of a benchmark with their choices under the question."""
+    import pyarrow as pa
+
+    try:
+        return corpus.load(source, seed=seed).pages
+    except InputError as lacks_text:
+        try:
+            pages = corpus.load(source, column="question", seed=seed).pages
+        except InputError as lacks_question:
+            if str(lacks_question) == str(lacks_text):  # the file itself is at fault
+                raise
+            raise InputError(
+                f'the reference {source} holds no page with "text" and no item with "question"; give one that does, or a taxonomy in YAML'
+            ) from lacks_question
+    if "choices" not in pages.column_names:
+        return pages
+    joined = ["\n".join([text, *map(str, choices or [])]) for text, choices in zip(pages["text"], pages["choices"], strict=True)]
+    return with_columns(pages, {"text": pa.array(joined, pa.string())})
+
+
+def _weighted(found: Sequence[Topic], weights: Mapping[str, float]) -> tuple[Topic, ...]:
+    """The topics with these weights instead of their own, all of them summing to 1."""
+    if not found:
+        raise InputError("the taxonomy holds no topic; give at least one, with a description")
+    ids = [topic.id for topic in found]
+    twice = next((name for name in ids if ids.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f'the taxonomy holds the topic "{twice}" twice; give each topic an id of its own')
+    stranger = next((name for name in weights if name not in ids), None)
+    if stranger is not None:
+        raise InputError(f'the priors weigh the topic "{stranger}", which the taxonomy lacks; its topics are {", ".join(ids[:8])} ...')
+    chosen = [float(weights.get(topic.id, topic.weight)) for topic in found]
+    if not sum(chosen) > 0:
+        raise InputError("every topic of the taxonomy has the weight 0; give at least one a weight above it")
+    return tuple(
+        Topic(topic.id, topic.name, topic.description, weight / sum(chosen), topic.parent)
+        for topic, weight in zip(found, chosen, strict=True)
+    )
+
+
+def _usable(names: Sequence[Any]) -> bool:
+    """Whether a column divides the pages into topics of a few pages or more."""
+    different = len({str(name) for name in names})
+    return 2 <= different <= min(MOST_GROUPS, len(names) // 2)
+
+
+def _clusters(pages: Dataset, vectors: NDArray[np.float32], seed: int) -> list[str]:
+    """The name of each page's nearest cluster."""
+    found = clustering.cluster(np.asarray(vectors), seed=seed)
+    table = topics.describe(pages, found, np.asarray(vectors), seed=seed).table
+    names = dict(zip(table["cluster"].tolist(), table["name"].tolist(), strict=True))
+    return [names.get(at, f"cluster {at}") for at in found.nearest_cluster.tolist()]
+
+
+def _centres(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """The pages themselves where they are few, else the means of that many groups of them; at length 1."""
+    if len(rows) > CENTRES:
+        from sklearn.cluster import MiniBatchKMeans
+
+        rows = MiniBatchKMeans(CENTRES, n_init=1, random_state=seed).fit(rows).cluster_centers_
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def _from_group(name: str, share: float) -> Topic:
+    return Topic(name, name, f"What the reference holds under “{name}”", float(share), "")

@@ -1,0 +1,78 @@
+"""What `cover` found, as numbers with intervals and as figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hare_lab.diversity import Estimate
+from hare_lab.report_base import Report, html_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_WORDS = {
+    "divergence": "distance of have from wanted (Jensen-Shannon, 0 to 1 bit)",
+    "effective_topics": "effective number of topics, by tokens (Hill 1)",
+    "wanted_effective_topics": "effective number of topics wanted",
+    "covered": "share of what the reference says that some page is near to",
+    "other": "share of the tokens in no topic of the reference",
+}
+
+
+@dataclass(frozen=True)
+class CoverageReport(Report):
+    """A corpus against a reference.
+
+    Attributes
+    ----------
+    reference : what it was held against
+    pages, tokens : of the corpus
+    topics : of the reference; empty_topics have no page at all
+    divergence : Jensen-Shannon divergence between shares had and wanted (`other` is wanted at 0), in bits
+    effective_topics : Hill number of order 1 of the token shares within the reference, `other` left out
+    covered : share of the reference's points, weighted as their topics are, with a page within `radius`
+    radius : cosine similarity at which a page counts as near
+    other : share of the tokens in no topic
+    missing_tokens : all gaps above zero together
+    floor : similarity below which a page is in no topic
+    curve : rows of (radius, covered, low, high), for the slider of notebook 04
+    """
+
+    title: ClassVar[str] = "Coverage"
+
+    reference: str
+    pages: int
+    tokens: int
+    topics: int
+    empty_topics: int
+    divergence: Estimate
+    effective_topics: Estimate
+    wanted_effective_topics: float
+    covered: Estimate
+    radius: float
+    other: Estimate
+    missing_tokens: int
+    floor: float
+    curve: tuple[tuple[float, float, float, float], ...] = ()
+
+    def table(self) -> pd.DataFrame:
+        """The curve of coverage over the radius: columns radius, covered, low, high."""
+        import pandas as pd
+
+        return pd.DataFrame(self.curve, columns=["radius", "covered", "low", "high"])
+
+    def summary(self) -> str:
+        """One line for a terminal."""
+        return (
+            f"{self.pages:,} pages against {self.topics} topics: {self.empty_topics} empty, {self.other.value:.0%} of the tokens in none, "
+            f"divergence {self.divergence.value:.2f}, {self.missing_tokens:,} tokens missing."
+        )
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, Any]] = [
+            (words, str(value) if isinstance(value := getattr(self, name), Estimate) else round(value, 2)) for name, words in _WORDS.items()
+        ]
+        rows += [("topics with no page at all", self.empty_topics), ("tokens missing in all topics", self.missing_tokens)]
+        caption = f"{self.title} of {self.topics:,} topics ({self.reference}) by {self.pages:,} pages"
+        return html_table(rows, ("measure", "value (95 % interval)"), caption)

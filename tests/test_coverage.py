@@ -1,0 +1,277 @@
+"""Coverage: planted topics are found by their descriptions, planted gaps head the ledger, and intervals hold what they promise."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from hare_lab import corpus, coverage, embedding, figures, texts
+from hare_lab.coverage import measures
+from hare_lab.coverage.placing import topic_scores
+from hare_lab.errors import InputError
+from hare_lab.texts import Topic
+
+ROOT = Path(__file__).parent.parent
+RARE = ["astronomy", "beekeeping", "chess", "geology", "oceanography"]
+WEIGHTS = arrays.arrays(np.float64, st.integers(2, 8), elements=st.floats(0.001, 100))
+
+
+@pytest.fixture(scope="module")
+def sample():
+    """The bundled pages without junk and copies: pages, vectors, and the topic that each was written for."""
+    rows = [row for row in texts.sample_truth() if row["tier"] != "junk" and not row["duplicate_of"]]
+    kept = [row for row in rows if row["topic"] in RARE] + [row for row in rows if row["topic"] not in RARE][::3]
+    pages = corpus.load([{key: row[key] for key in ("id", "text", "title")} for row in kept]).pages
+    return pages, embedding.embed(pages).vectors, np.array([row["topic"] for row in kept])
+
+
+@pytest.fixture(scope="module")
+def everyday():
+    return coverage.from_taxonomy(texts.taxonomy())
+
+
+@pytest.fixture(scope="module")
+def covered(sample, everyday):
+    pages, vectors, _ = sample
+    return coverage.cover(pages, vectors, everyday)
+
+
+# --- placing ----------------------------------------------------------------------------------------------------------
+
+
+def test_descriptions_alone_place_most_pages_where_they_were_meant(sample, covered):
+    _, _, truth = sample
+    assert np.mean(np.array(covered.placed["topic"][:]) == truth) >= 0.78
+
+
+def test_pages_of_topics_that_the_reference_lacks_are_other(sample):
+    pages, vectors, truth = sample
+    left_out = ["cooking", "football", "medicine", "law"]
+    short = coverage.from_taxonomy([topic for topic in texts.taxonomy() if topic.id not in left_out])
+    placed = np.array(coverage.cover(pages, vectors, short).placed["topic"][:])
+    outside = np.isin(truth, left_out)
+    assert np.mean(placed[outside] == "other") >= 0.6 and np.mean(placed[~outside] == "other") <= 0.15
+
+
+def test_the_order_of_pages_changes_nothing(sample, everyday):
+    _, vectors, _ = sample
+    order = np.random.default_rng(1).permutation(len(vectors))
+    straight, turned = (coverage.place(rows, everyday).topic for rows in (vectors, vectors[order]))
+    assert np.mean(straight[order] == turned) > 0.99  # ties among neighbours may fall otherwise
+
+
+def test_a_score_is_the_mean_of_the_three_points_that_lie_nearest():
+    generator = np.random.default_rng(0)
+    points, pages = (
+        rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (generator.normal(size=(7, 5)), generator.normal(size=(9, 5)))
+    )
+    found = [Topic(name, name, name, 0.5, "") for name in "ab"]
+    reference = coverage.Reference(tuple(found), points.astype("f4"), np.array([0] * 5 + [1] * 2), ("",) * 7, "taxonomy")
+    likeness = pages @ points.T
+    expected = [[np.sort(row[:5])[-3:].mean(), row[5:].mean()] for row in likeness]
+    np.testing.assert_allclose(topic_scores(pages.astype("f4"), reference), expected, atol=1e-6)
+
+
+# --- the ledger -------------------------------------------------------------------------------------------------------
+
+
+def test_the_ledger_accounts_for_every_page_and_token(sample, covered):
+    pages, _, _ = sample
+    gaps = covered.gaps
+    assert gaps["pages"].sum() == len(pages) and gaps["tokens"].sum() == corpus.token_counts(pages["text"]).sum()
+    assert gaps["have"].sum() == pytest.approx(1) and gaps["wanted"].sum() == pytest.approx(1)
+    np.testing.assert_allclose(gaps["gap_tokens"], (gaps["wanted"] - gaps["have"]) * gaps["tokens"].sum(), atol=1)
+    assert (gaps["low"] <= gaps["have"]).all() and (gaps["have"] <= gaps["high"]).all()
+    assert gaps["gap_tokens"].is_monotonic_decreasing and set(gaps["topic"]) == {"other", *(topic.id for topic in texts.taxonomy())}
+    counts = dict(zip(*np.unique(covered.placed["topic"][:], return_counts=True), strict=True))
+    assert all(counts.get(topic, 0) == n for topic, n in zip(gaps["topic"], gaps["pages"], strict=True))
+
+
+def test_a_topic_whose_pages_are_removed_is_the_widest_gap(sample, everyday):
+    pages, vectors, truth = sample
+    for gone in ("cooking", "weather", "law"):
+        kept = np.flatnonzero((truth != gone) & ~np.isin(truth, RARE))
+        gaps = coverage.cover(pages.select(kept), vectors[kept], everyday).gaps
+        assert gone in list(gaps["topic"][: len(RARE) + 1])
+
+
+def test_the_nearest_pages_of_a_topic_are_about_it(sample, covered):
+    pages, _, truth = sample
+    topic_of = dict(zip(pages["id"], truth, strict=True))
+    gaps = covered.gaps[covered.gaps["topic"] != "other"]
+    right = [topic_of[page] == topic for topic, nearest in zip(gaps["topic"], gaps["nearest"], strict=True) for page in nearest[:1]]
+    assert np.mean(right) >= 0.85 and all(len(nearest) == 5 for nearest in gaps["nearest"])
+
+
+def test_weights_of_the_priors_change_what_is_wanted_and_nothing_else(sample, covered):
+    pages, vectors, _ = sample
+    weighted = coverage.cover(pages, vectors, coverage.from_taxonomy(texts.taxonomy(), {"chess": 35.0, "law": 0.0})).gaps.set_index("topic")
+    assert weighted.loc["chess", "wanted"] == pytest.approx(35 / 69) and weighted.loc["law", "wanted"] == 0
+    assert weighted.index[0] == "chess"
+    assert weighted["have"].to_dict() == covered.gaps.set_index("topic")["have"].to_dict()
+
+
+# --- measures ---------------------------------------------------------------------------------------------------------
+
+
+@given(WEIGHTS)
+def test_divergence_is_none_from_itself_and_whole_from_what_shares_nothing(weights):
+    assert measures.divergence(weights, 3 * weights) == pytest.approx(0, abs=1e-9)
+    apart = np.concatenate([weights, np.zeros(3)]), np.concatenate([np.zeros(len(weights)), np.ones(3)])
+    assert measures.divergence(*apart) == pytest.approx(1)
+
+
+@given(st.data())
+def test_divergence_is_symmetric_and_lies_between_nothing_and_one_bit(data):
+    one = data.draw(WEIGHTS)
+    other = data.draw(arrays.arrays(np.float64, len(one), elements=st.floats(0.001, 100)))
+    there, back = measures.divergence(one, other), measures.divergence(other, one)
+    assert 0 <= there <= 1 and there == pytest.approx(back)
+
+
+def test_divergence_agrees_with_scipy():
+    from scipy.spatial.distance import jensenshannon
+
+    one, other = np.random.default_rng(0).random((2, 9))
+    assert measures.divergence(one, other) == pytest.approx(jensenshannon(one, other, base=2) ** 2)
+
+
+def test_share_intervals_hold_the_share_of_the_source():
+    truth, inside = np.array([0.02, 0.08, 0.3, 0.6]), []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        topic = generator.choice(4, p=truth, size=600)
+        tokens = generator.lognormal(0, 0.5, size=600)
+        shares, _ = measures.redraw(topic, tokens, 4, seed)
+        low, high = measures.share_intervals(shares, np.bincount(topic, minlength=4), 600)
+        inside.append((low <= truth) & (truth <= high))
+    assert np.mean(inside) >= 0.9
+
+
+def test_a_topic_without_a_page_may_yet_have_three_in_n():
+    shares, _ = measures.redraw(np.zeros(300, int), np.ones(300), 2, 0)
+    low, high = measures.share_intervals(shares, np.array([300, 0]), 300)
+    assert low[1] == 0 and high[1] == pytest.approx(0.01)
+
+
+def test_coverage_falls_as_the_radius_tightens(covered):
+    curve = covered.report.table()
+    assert (
+        curve["covered"].is_monotonic_decreasing and (curve["low"] <= curve["covered"]).all() and (curve["covered"] <= curve["high"]).all()
+    )
+
+
+# --- pages as a reference ---------------------------------------------------------------------------------------------
+
+
+def test_a_corpus_against_itself_lacks_little(sample):
+    pages, vectors, truth = sample
+    import pyarrow as pa
+
+    labelled = corpus.pages.with_columns(pages, {"topic": pa.array(truth.tolist())})
+    found = coverage.cover(pages, vectors, coverage.from_pages(labelled, vectors))
+    assert found.report.divergence.value < 0.05 and found.report.other.value < 0.1
+    assert np.mean(np.array(found.placed["topic"][:]) == truth) > 0.8
+
+
+def test_a_benchmark_of_questions_is_a_reference(tmp_path):
+    reference = coverage.load_reference(ROOT / "data" / "benchmark" / "items.jsonl")
+    assert {topic.id for topic in reference.topics} <= {topic.id for topic in texts.taxonomy()}
+    assert sum(topic.weight for topic in reference.topics) == pytest.approx(1) and 0 < reference.floor < 1
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+def test_bad_references_are_named(tmp_path, sample):
+    pages, vectors, _ = sample
+    topics = texts.taxonomy()
+    cases = [
+        (lambda: coverage.from_taxonomy([]), "holds no topic"),
+        (lambda: coverage.from_taxonomy([topics[0], topics[0]]), f'"{topics[0].id}" twice'),
+        (lambda: coverage.from_taxonomy(topics, {"astrology": 1}), '"astrology", which the taxonomy lacks'),
+        (lambda: coverage.from_taxonomy(topics, {topic.id: 0 for topic in topics}), "weight 0"),
+        (lambda: coverage.from_pages(pages.select(range(19)), vectors[:19]), "has 19 pages"),
+        (lambda: coverage.from_pages(pages, vectors, by="theme"), 'no column "theme"'),
+        (lambda: coverage.from_pages(pages, vectors, by="text"), "topics in"),
+    ]
+    for work, sentence in cases:
+        with pytest.raises(InputError, match=sentence):
+            work()
+
+
+def test_bad_pages_and_vectors_are_named(sample, everyday):
+    pages, vectors, _ = sample
+    broken = np.array(vectors)
+    broken[3, 0] = np.nan
+    cases = [
+        (lambda: coverage.cover(pages, vectors[:-1], everyday), "one vector a page"),
+        (lambda: coverage.cover(pages.select([]), vectors[:0], everyday), "at least one page"),
+        (lambda: coverage.cover(pages, broken, everyday), "vector 3 holds NaN"),
+        (lambda: coverage.cover(pages, vectors[:, :100], everyday), "same model"),
+        (lambda: coverage.cover(pages, vectors, everyday, radius=1.5), "radius is 1.5"),
+        (lambda: measures.divergence([0, 0], [1, 1]), "not all zero"),
+    ]
+    for work, sentence in cases:
+        with pytest.raises(InputError, match=sentence):
+            work()
+
+
+def command(*words, folder):
+    return subprocess.run(
+        [sys.executable, "-m", "hare_lab.cli", "coverage", *map(str, words)], capture_output=True, text=True, cwd=folder,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("none.yaml", "topics: []", "holds no topic"),
+        ("twice.yaml", "topics:\n- {id: a, description: b}\n- {id: a, description: c}", 'topic "a" stands twice'),
+        ("silent.jsonl", '{"question": ""}\n{"question": " "}', 'no item with "question"'),
+        ("few.jsonl", '{"text": "A page about bread and how to bake it."}', "has 1 pages"),
+    ],
+)
+def test_a_bad_reference_is_one_sentence_and_exit_2(tmp_path, name, content, sentence):
+    (tmp_path / name).write_text(content)
+    (tmp_path / "pages.jsonl").write_text(json.dumps({"text": "Bread needs flour, water, salt and time."}))
+    done = command("pages.jsonl", "--reference", name, "--out", "out", folder=tmp_path)
+    assert done.returncode == 2 and sentence in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_writes_the_ledger_and_says_where(tmp_path, sample):
+    pages, _, _ = sample
+    pages.select(range(60)).to_json(tmp_path / "pages.jsonl")
+    done = command("pages.jsonl", "--reference", ROOT / "data" / "taxonomy" / "everyday.yaml", "--out", "out", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(Dataset.from_parquet(str(tmp_path / "out" / "placed.parquet"))) == 60
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["pages"] == 60 and report["topics"] == 36 and "60 pages against 36 topics" in done.stdout
+    assert "plotly" in (tmp_path / "out" / "coverage_bars.html").read_text()[:200_000].lower()
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("draw", [figures.wanted_and_have, figures.coverage_treemap])
+def test_figures_say_a_finding_take_one_row_or_none_and_escape(draw, covered):
+    gaps = covered.gaps
+    hostile = gaps.assign(name=[f"<script>{name}$x$" for name in gaps["name"]])
+    for table in (gaps, gaps.head(1), gaps.head(0), hostile):
+        for theme in ("screen", "talk"):
+            figure = draw(table, theme=theme)
+            assert len(figure.layout.meta["title"]) > 10 and "<script>" not in figure.to_json()
+    with pytest.raises(InputError, match="wanted"):
+        draw(gaps.drop(columns="wanted"))
+    with pytest.raises(InputError, match="finite numbers"):
+        draw(gaps.assign(have=np.nan))
