@@ -168,15 +168,52 @@ def test_nothing_new_is_assigned_to_nothing(blobs):
         assign(vectors[:1], vectors[:10], found)
 
 
+def test_density_recovers_what_was_planted(blobs):
+    vectors, truth, _ = blobs
+    found = cluster(vectors, method="hdbscan")
+    assert found.report.n_clusters == 9 and adjusted_mutual_info_score(truth, found.nearest_cluster) > 0.99
+
+
+def test_density_keeps_its_noise_honest_and_says_the_same_twice():
+    overlapping, truth = planted(1500, 30, 1.6)
+    found, again = (cluster(overlapping, method="hdbscan") for _ in range(2))
+    inside = found.cluster >= 0
+    assert found.report.noise == pytest.approx((~inside).mean()) and 0.01 < found.report.noise < 0.6
+    assert ((found.strength >= found.report.least_strength) == inside).all() and found.strength.max() <= 1
+    assert (found.cluster[inside] == found.nearest_cluster[inside]).all() and found.nearest_cluster.min() == 0
+    assert (np.diff(np.bincount(found.nearest_cluster)) <= 0).all()
+    loose = adjusted_mutual_info_score(truth[~inside], found.nearest_cluster[~inside])
+    assert 0.05 < loose < adjusted_mutual_info_score(truth[inside], found.nearest_cluster[inside])
+    assert (again.cluster == found.cluster).all() and (again.strength == found.strength).all()
+
+
+def test_density_takes_copies_a_sample_and_new_pages_as_communities_do(blobs):
+    vectors, truth, _ = blobs
+    part = cluster(np.vstack([vectors, np.repeat(vectors[:1], 50, axis=0)]), method="hdbscan", sample=500)
+    assert part.report.sampled and adjusted_mutual_info_score(truth, part.nearest_cluster[: len(truth)]) > 0.97
+    assert (part.nearest_cluster[len(truth) :] == part.nearest_cluster[0]).all()
+    assert (assign(vectors[:5], vectors, cluster(vectors, method="hdbscan")).cluster >= 0).all()
+
+
+def test_a_method_says_what_it_does_and_does_not_do(blobs):
+    with pytest.raises(InputError, match='method "kmeans" is unknown; choose one of communities, hdbscan'):
+        cluster(blobs[0], method="kmeans")
+    for target in ({"n_clusters": 4}, {"noise": 0.1}):
+        with pytest.raises(InputError, match=r"steer .hdbscan. by min_cluster_size"):
+            cluster(blobs[0], method="hdbscan", **target)
+
+
+@pytest.mark.parametrize("method", ["communities", "hdbscan"])
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 25])
-def test_few_pages_do_not_fail(n):
-    found = cluster(np.random.default_rng(n).normal(size=(n, DIMENSION)))
+def test_few_pages_do_not_fail(n, method):
+    found = cluster(np.random.default_rng(n).normal(size=(n, DIMENSION)), method=method)
     assert found.cluster.shape == (n,) and found.layout.shape == (n, 2)
     assert np.isfinite(found.layout).all() and found.nearest_cluster.min() >= 0
 
 
-def test_ten_thousand_identical_pages_are_one_cluster():
-    found = cluster(np.ones((10_000, DIMENSION), np.float32))
+@pytest.mark.parametrize("method", ["communities", "hdbscan"])
+def test_ten_thousand_identical_pages_are_one_cluster(method):
+    found = cluster(np.ones((10_000, DIMENSION), np.float32), method=method)
     assert found.report.n_clusters == 1 and (found.cluster == 0).all()
     assert np.isfinite(found.layout).all()
 

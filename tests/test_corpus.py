@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hare_lab import corpus, priors
-from hare_lab.corpus import scrub
+from hare_lab.corpus import hub, scrub
 from hare_lab.corpus.pages import joined, removed_table, table
 from hare_lab.errors import InputError
 
@@ -185,11 +185,35 @@ def test_the_hub_without_a_network_is_one_sentence(monkeypatch):
         raise ConnectionError("Couldn't reach the Hub\nmore lines")
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
+    monkeypatch.setattr(hub, "unreachable", lambda: None)
     with pytest.raises(InputError, match=r"hf:a/b: .*can't be read from the hub.*ConnectionError") as caught:
         corpus.load("hf:a/b")
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="not a hub dataset"):
         corpus.load("hf:a b")
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_its_name_said(monkeypatch):
+    import datasets
+    import huggingface_hub
+
+    modes = []
+
+    class Silent:
+        def head(self, url, timeout):
+            raise TimeoutError(f"{url} {timeout}")
+
+    def load_dataset(*args, **kwargs):
+        modes.append((huggingface_hub.constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE))
+        raise ConnectionError("no copy here")
+
+    mode = huggingface_hub.constants.HF_HUB_OFFLINE
+    monkeypatch.setattr(huggingface_hub, "get_session", Silent)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(InputError, match=r"no answer from https://huggingface.co, TimeoutError"):
+        corpus.load("hf:a/b")
+    assert modes == [(True, True)]  # a copy on this machine would have been used, and no request was tried and tried again
+    assert mode == huggingface_hub.constants.HF_HUB_OFFLINE
 
 
 def test_the_hub_is_streamed_up_to_the_limit(monkeypatch):
@@ -202,6 +226,7 @@ def test_the_hub_is_streamed_up_to_the_limit(monkeypatch):
         return ({"text": f"page {i}"} for i in range(10**9))
 
     monkeypatch.setattr(datasets, "load_dataset", stream)
+    monkeypatch.setattr(hub, "unreachable", lambda: None)
     assert len(corpus.load("hf:owner/name:conf@test", limit=3).pages) == 3
     assert asked == {"path": "owner/name", "config": "conf", "split": "test", "streaming": True}
 

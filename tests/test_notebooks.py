@@ -80,6 +80,13 @@ def test_a_second_run_makes_nothing_again(done):
     assert {name: done.entry(name).made for name in before} == before
 
 
+def test_an_executed_notebook_opens_trusted(done):
+    from nbformat.sign import NotebookNotary
+
+    for page in sorted((done.folder / "notebooks").glob("*.ipynb")):
+        assert NotebookNotary().check_signature(nbformat.read(page, as_version=4)), page.name
+
+
 # --- what the notebooks call ------------------------------------------------------------------------------------------
 
 

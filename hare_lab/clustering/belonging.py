@@ -63,7 +63,7 @@ def settled(
             return np.zeros_like(labels), np.ones_like(strength), least
         small = core < least_size
         if not small.any():
-            return _by_size(labels, copies), strength, least
+            return by_size(labels, copies), strength, least
         homes, _ = plurality(labels[indices], weights * ~small[labels[indices]])
         homes = np.where(small[homes], int(core.argmax()), homes)  # every neighbour is homeless too
         labels = np.unique(np.where(small[labels], homes, labels), return_inverse=True)[1]
@@ -115,7 +115,7 @@ def extended(vectors: np.ndarray, chosen: np.ndarray, fitted: Found) -> Found:
     return replace(fitted, nearest=both("nearest"), strength=both("strength"), layout=both("layout"))
 
 
-def _by_size(labels: np.ndarray, copies: np.ndarray) -> np.ndarray:
+def by_size(labels: np.ndarray, copies: np.ndarray) -> np.ndarray:
     """Labels renumbered so that 0 is the largest."""
     rank = np.argsort(np.argsort(-np.bincount(labels, copies), kind="stable"), kind="stable")
     renumbered: np.ndarray = rank[labels]

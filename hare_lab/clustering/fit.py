@@ -14,6 +14,8 @@ from scipy import sparse
 
 from hare_lab.clustering import communities, neighbours
 from hare_lab.clustering.belonging import LEAST_STRENGTH, Found, company, extended, settled, voted
+from hare_lab.clustering.checks import checked, finite
+from hare_lab.clustering.density import dense
 from hare_lab.clustering.layout import lay_out, main_directions
 from hare_lab.clustering.report import ClusterReport
 from hare_lab.errors import InputError
@@ -27,7 +29,7 @@ MAX_FIT = 50_000  # exact neighbours cost the square of this: about 20 s twice o
 LEAST_FIT = 1_000
 COPY = 512  # vectors that agree to 1/512 in each place are one page many times
 
-RULES = {
+COMMUNITIES = {
     "number of clusters": (
         "the finest resolution at which the communities of random halves of the graph agree nearly as well as at any, "
         "unless a number was asked for"
@@ -39,6 +41,15 @@ RULES = {
     "nearest_cluster": "the cluster of the page's community; where that is none, the one that its neighbours hold to most",
     "layout": "UMAP of the neighbours in the vectors as they came; no axis has a unit",
 }
+DENSITY = {
+    "number of clusters": "what HDBSCAN finds with the least size of a cluster",
+    "cluster": "dense regions (HDBSCAN) of UMAP's layout of the neighbours in five dimensions",
+    "strength": "one half and more by how near a page is to the core of its region; 0 outside any",
+    "unclustered": "outside every dense region",
+    "nearest_cluster": "the cluster of the page's region; outside any, the one whose centre its vector is nearest to",
+    "layout": COMMUNITIES["layout"],
+}
+RULES = {"communities": COMMUNITIES, "hdbscan": DENSITY}
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,7 @@ class Clusters:
 def cluster(
     vectors: np.ndarray,
     *,
+    method: str = "communities",
     seed: int = 0,
     n_clusters: int | None = None,
     noise: float | None = None,
@@ -77,6 +89,7 @@ def cluster(
     ----------
     vectors : float array (n, dim)
         One a page; lengths don't matter.
+    method : "communities" of the neighbour graph, or "hdbscan", density in UMAP's five dimensions
     n_clusters : how many clusters to aim for; None leaves it to the data
     noise : share of pages to leave unclustered, 0 to below 1, met as far as pages differ in strength; None leaves it to the rule
     min_cluster_size : fewest pages of a cluster; None is one page in 2,000, at least 5
@@ -90,21 +103,21 @@ def cluster(
         If the vectors are not finite numbers in two dimensions, a setting is out of range, or not even a sample of 1,000
         pages would fit in `memory_gib`.
     """
-    vectors = _checked(vectors, n_clusters, noise, min_cluster_size, n_neighbors, sample)
+    vectors = checked(vectors, method, n_clusters, noise, min_cluster_size, n_neighbors, sample)
     n, dimension = vectors.shape
     size = _fit_size(n, dimension, sample, memory_gib)
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[:size])
     least_size = min_cluster_size or max(5, size // 2000)
     k = n_neighbors or max(5, round(size ** (1 / 3)))
     seconds: dict[str, float] = {}
-    fitted = _fit(neighbours.unit(vectors[chosen]), seed, n_clusters, noise, least_size, k, seconds)
+    fitted = _fit(neighbours.unit(vectors[chosen]), method, seed, n_clusters, noise, least_size, k, seconds)
     if size == n:
         found = fitted
     else:
         with _timed(seconds, "assign"):
             found = extended(vectors, chosen, fitted)
     settings = {
-        "seed": seed, "n_clusters": n_clusters, "noise": noise, "min_cluster_size": least_size, "n_neighbors": k,
+        "method": method, "seed": seed, "n_clusters": n_clusters, "noise": noise, "min_cluster_size": least_size, "n_neighbors": k,
         "sample": sample,
     }  # fmt: skip
     return _reported(found, size, seconds, settings, memory(size, dimension))
@@ -126,7 +139,7 @@ def assign(vectors_new: np.ndarray, vectors: np.ndarray, clusters: Clusters) -> 
     InputError
         If the vectors are not finite, or their shapes do not match each other and the clusters.
     """
-    new, old = _finite(vectors_new), _finite(vectors)
+    new, old = finite(vectors_new), finite(vectors)
     if len(old) != len(clusters.cluster) or new.shape[1] != old.shape[1]:
         raise InputError(f"assign: vectors {old.shape}, new vectors {new.shape} and {len(clusters.cluster)} clustered pages do not match")
     seconds: dict[str, float] = {}
@@ -160,7 +173,14 @@ def _fit_size(n: int, dimension: int, sample: int | None, memory_gib: float) -> 
 
 
 def _fit(
-    vectors: np.ndarray, seed: int, n_clusters: int | None, noise: float | None, least_size: int, k: int, seconds: dict[str, float]
+    vectors: np.ndarray,
+    method: str,
+    seed: int,
+    n_clusters: int | None,
+    noise: float | None,
+    least_size: int,
+    k: int,
+    seconds: dict[str, float],
 ) -> Found:
     """Cluster the distinct pages; a copy goes where its original goes."""
     distinct, original = _distinct(vectors)
@@ -174,10 +194,14 @@ def _fit(
         weights = neighbours.closeness(similarities)
         graph = neighbours.undirected(neighbours.directed(indices, weights, len(points)))
     with _timed(seconds, "clusters"):
-        labels, resolution, stability = _grouped(points, graph, k, n_clusters, seed)
-        distance = 1 - similarities.mean(axis=1)
-        near = company(distance, distance[indices].mean(axis=1))
-        nearest, strength, least = settled(indices, weights, near, labels, copies, noise, least_size)
+        if method == "hdbscan":
+            nearest, strength = dense(points, graph, least_size, copies, seed)
+            least, resolution, stability = LEAST_STRENGTH, None, None
+        else:
+            labels, resolution, stability = _grouped(points, graph, k, n_clusters, seed)
+            distance = 1 - similarities.mean(axis=1)
+            near = company(distance, distance[indices].mean(axis=1))
+            nearest, strength, least = settled(indices, weights, near, labels, copies, noise, least_size)
     with _timed(seconds, "layout"):
         layout = lay_out(points, graph, seed)
     return Found(nearest[original], strength[original], layout[original], least, resolution, stability)
@@ -240,41 +264,11 @@ def _reported(
         memory_estimated=estimated,
         memory_peak=_peak(),
         settings=settings,
-        rules=RULES,
+        rules=RULES[settings["method"]],
         resolution=found.resolution,
         stability=found.stability,
     )
     return Clusters(labels, nearest, found.layout.astype(np.float32), found.strength.astype(np.float32), report)
-
-
-def _checked(
-    vectors: np.ndarray,
-    n_clusters: int | None,
-    noise: float | None,
-    min_cluster_size: int | None,
-    n_neighbors: int | None,
-    sample: int | None,
-) -> np.ndarray:
-    for name, value, least in (
-        ("n_clusters", n_clusters, 1), ("min_cluster_size", min_cluster_size, 1), ("n_neighbors", n_neighbors, 2), ("sample", sample, 2),
-    ):  # fmt: skip
-        if value is not None and value < least:
-            raise InputError(f"clustering: {name} is {value}; give {least} or more")
-    if noise is not None and not 0 <= noise < 1:
-        raise InputError(f"clustering: noise is {noise}; give a share from 0 to below 1")
-    return _finite(vectors)
-
-
-def _finite(vectors: np.ndarray) -> np.ndarray:
-    """The vectors as they are, once each row was looked at; a memory map stays one."""
-    array = np.asarray(vectors)
-    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiu":
-        raise InputError(f"clustering: vectors are {array.dtype} of shape {array.shape}; give numbers, one row a page, at least one row")
-    bad = [start + np.flatnonzero(~np.isfinite(array[start : start + 10_000]).all(axis=1)) for start in range(0, len(array), 10_000)]
-    if count := sum(map(len, bad)):
-        first = int(next(rows[0] for rows in bad if len(rows)))
-        raise InputError(f"clustering: row {first} of the vectors holds a number that is not finite ({count:,} rows do); embed them again")
-    return array
 
 
 @contextmanager

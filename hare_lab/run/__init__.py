@@ -9,7 +9,8 @@ new one. `manifest.json` is assembled from the entries.
     pages, removed = run.make(("pages", "removed"), lambda: clean(raw), inputs=["raw"], code=["corpus"])
 """
 
-from hare_lab.run.folder import MAKERS, Entry, Run, notebooks, open_run, read_run, runs_folder
+from hare_lab.run.execution import notebooks
+from hare_lab.run.folder import MAKERS, Entry, Run, open_run, read_run, runs_folder
 from hare_lab.run.keys import provenance
 from hare_lab.run.profiles import PROFILES, Profile
 

@@ -1,11 +1,10 @@
-"""The run folder itself: open it, make and load artifacts, keep figures, execute notebooks, assemble the manifest."""
+"""The run folder itself: open it, make and load artifacts, keep figures, assemble the manifest."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import logging
 import os
 import platform
 import re
@@ -21,6 +20,7 @@ from hare_lab.priors import Priors
 from hare_lab.priors import default as default_priors
 from hare_lab.priors import load as load_priors
 from hare_lab.report_base import html_table, plain
+from hare_lab.run.execution import execute, notebooks
 from hare_lab.run.keys import PACKAGE, provenance, version
 from hare_lab.run.profiles import PROFILES, Profile
 from hare_lab.run.storage import LAYOUT, READERS, WRITERS, content_hash, kind_of, remove, size_of, write_json, write_text
@@ -28,7 +28,6 @@ from hare_lab.run.storage import LAYOUT, READERS, WRITERS, content_hash, kind_of
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-NOTEBOOKS = PACKAGE.parent / "notebooks"
 MAKERS = {  # which notebook makes which artifact: what a missing one is named by
     "loaded": "01", "unusable": "01", "pages": "01", "removed": "01", "cleaning": "01",
     "vectors": "02", "mapped": "02", "topics": "02", "points": "02", "diversity": "02",
@@ -295,40 +294,8 @@ class Run:
     # --- notebooks ---------------------------------------------------------------------------------------------------
 
     def execute(self, notebook: Path, profile: str | None = None) -> Path:
-        """Run a notebook with this run's settings; the executed copy lands in the run folder.
-
-        Raises
-        ------
-        InputError
-            If a cell fails; the sentence is the cell's own where it is one of ours.
-        """
-        import papermill
-
-        out = self.folder / "notebooks"
-        out.mkdir(exist_ok=True)
-        priors_file = self.priors.save(self.folder / "priors.yaml")
-        parameters = {
-            "run_name": self.name, "runs": str(self.folder.parent), "profile": profile or self.profile.name, "seed": self.seed,
-            "corpus": self.corpus, "priors": str(priors_file),
-        }  # fmt: skip
-        aside = out / f".{notebook.name}.part.ipynb"
-        for noisy in ("papermill", "asyncio"):  # a failed cell is raised below; what they log besides is Ctrl-C, at length
-            logging.getLogger(noisy).setLevel(logging.CRITICAL)
-        bars = os.environ.get("TQDM_DISABLE")
-        os.environ["TQDM_DISABLE"] = "1"  # a stored page would keep the bar as it stood when it was last drawn
-        try:
-            papermill.execute_notebook(
-                notebook, aside, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
-                extra_arguments=["--log-level=50"],  # ipykernel warns that it talks over TCP to itself, and of every Ctrl-C
-            )  # fmt: skip
-        except papermill.PapermillExecutionError as error:
-            aside.replace(out / notebook.name)
-            what = error.evalue if error.ename.endswith(("InputError", "MissingArtifactError")) else f"{error.ename}: {error.evalue}"
-            raise InputError(f"{notebook.name}, cell {error.exec_count}: {what}") from error
-        finally:
-            os.environ.pop("TQDM_DISABLE") if bars is None else os.environ.update(TQDM_DISABLE=bars)
-        aside.replace(out / notebook.name)
-        return out / notebook.name
+        """Run a notebook with this run's settings; see `run.execution`."""
+        return execute(self, notebook, profile)
 
     def _repr_html_(self) -> str:
         made = [self.entry(name) for name in self.artifacts()]
@@ -344,11 +311,6 @@ def _values(built: Any) -> tuple[Any, ...]:
     if dataclasses.is_dataclass(built):
         return tuple(getattr(built, field.name) for field in dataclasses.fields(built))
     return tuple(built)
-
-
-def notebooks() -> list[Path]:
-    """The numbered notebooks, in order."""
-    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
 
 def read_run(folder: str | Path) -> Run:

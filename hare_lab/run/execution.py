@@ -1,0 +1,85 @@
+"""Which notebooks are there, and how is one executed with a run's settings, into its folder?"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hare_lab.errors import InputError
+from hare_lab.run.keys import PACKAGE
+
+if TYPE_CHECKING:
+    from hare_lab.run.folder import Run
+
+NOTEBOOKS = PACKAGE.parent / "notebooks"
+log = logging.getLogger(__name__)
+
+
+def notebooks() -> list[Path]:
+    """The numbered notebooks, in order."""
+    return sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def execute(run: Run, notebook: Path, profile: str | None = None) -> Path:
+    """Run a notebook with the settings of `run`; the executed copy lands in the run folder.
+
+    Raises
+    ------
+    InputError
+        If a cell fails; the sentence is the cell's own where it is one of ours.
+    """
+    import papermill
+
+    out = run.folder / "notebooks"
+    out.mkdir(exist_ok=True)
+    priors_file = run.priors.save(run.folder / "priors.yaml")
+    parameters = {
+        "run_name": run.name, "runs": str(run.folder.parent), "profile": profile or run.profile.name, "seed": run.seed,
+        "corpus": run.corpus, "priors": str(priors_file),
+    }  # fmt: skip
+    aside = out / f".{notebook.name}.part.ipynb"
+    for noisy in ("papermill", "asyncio"):  # a failed cell is raised below; what they log besides is Ctrl-C, at length
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    try:
+        with _no_bars():
+            papermill.execute_notebook(
+                notebook, aside, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
+                extra_arguments=["--log-level=50"],  # ipykernel warns that it talks over TCP to itself, and of every Ctrl-C
+            )  # fmt: skip
+    except papermill.PapermillExecutionError as error:
+        aside.replace(out / notebook.name)
+        what = error.evalue if error.ename.endswith(("InputError", "MissingArtifactError")) else f"{error.ename}: {error.evalue}"
+        raise InputError(f"{notebook.name}, cell {error.exec_count}: {what}") from error
+    _sign(aside)
+    aside.replace(out / notebook.name)
+    return out / notebook.name
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """A stored page would keep a progress bar as it stood when it was last drawn."""
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("TQDM_DISABLE") if before is None else os.environ.update(TQDM_DISABLE=before)
+
+
+def _sign(notebook: Path) -> None:
+    """Tell JupyterLab that this machine made these outputs, so that figures and controls show when the page is opened.
+
+    Every text in them was escaped when it was shown. The signature is of the page's content, kept in the user's Jupyter folder;
+    where that can't be written, the page opens untrusted as any stranger's would.
+    """
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    try:
+        NotebookNotary().sign(nbformat.read(notebook, as_version=4))
+    except Exception as error:  # a read-only home, a locked database: no reason to lose a finished page
+        log.debug("%s is not signed: %s", notebook.name, error)
