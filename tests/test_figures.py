@@ -449,7 +449,18 @@ def test_a_share_is_said_as_it_is(share, words):
 @given(st.text(), st.integers(5, 30), st.integers(1, 3))
 def test_lines_are_few_and_short(text, width, most):
     found = look.lines(text, width, most)
-    assert len(found) <= most and all(0 < len(line) <= width for line in found)
+    assert len(found) <= most and all(0 < len(line) <= 2 * width for line in found)
+
+
+@given(st.lists(st.text("abcdefg", min_size=1, max_size=36), min_size=1, max_size=6))
+def test_a_word_is_broken_only_where_it_is_longer_than_two_lines(words):
+    assert " ".join(look.lines(" ".join(words), 18, 99)).split() == words
+
+
+@given(st.lists(st.text("abcdefg", min_size=1, max_size=30), min_size=1, max_size=4, unique=True))
+def test_a_name_on_the_map_is_made_of_whole_terms(terms):
+    written = ", ".join(maps._written(", ".join(terms))).replace(",,", ",").split(", ")
+    assert written[0] == terms[0] and written == terms[: len(written)]
 
 
 # --- export ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The whole map from the command line: what it writes, and that nothing is lost or half-written when the input is bad."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ FILES = {"pages.parquet", "removed.parquet", "vectors.npy", "topics.parquet", "t
 
 
 def hare(*words, stdin=None):
-    return subprocess.run([sys.executable, "-m", "hare_lab.cli", *map(str, words)], capture_output=True, text=True, input=stdin, cwd=ROOT)
+    quiet = os.environ | {"TQDM_DISABLE": "1"}  # on a busy machine a bar would stand among the sentences
+    command = [sys.executable, "-m", "hare_lab.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, cwd=ROOT, env=quiet)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
 from hare_lab import topics
 from hare_lab.clustering import ClusterReport, Clusters
@@ -89,6 +90,22 @@ def test_every_cluster_has_a_parent_and_parents_have_names_of_their_own(found):
     parents = found.table.groupby("parent")["parent_name"].unique()
     assert all(len(own) == 1 for own in parents) and len({own[0] for own in parents}) == len(parents)
     assert found.report.layers == [4, 2]
+
+
+def test_a_broad_topic_is_not_named_by_a_word_that_stands_anywhere():
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(4), 200)
+    half = rng.random(800) < np.where(truth < 2, 0.7, 0.3)  # on pages of everything, somewhat more on those of two
+    bread, dogs = (rng.random(800) < np.where(truth == number, 0.2, 0.0) for number in (0, 1))
+    uses = sparse.csr_matrix(np.stack([half, bread, dogs], axis=1).astype(np.float32))
+    vectors = (np.eye(4)[truth] + 0.1 * rng.normal(size=(800, 4))).astype(np.float32)
+    broad = np.stack([vectors[truth < 2].mean(axis=0), vectors[truth >= 2].mean(axis=0)])
+    member = sparse.csr_matrix(np.stack([truth < 2, truth >= 2]).astype(float))
+    counts = terms.Counts((member @ uses).tocsr(), ["half", "bread", "dogs"], uses)
+    pulls = terms.pull(uses, vectors, broad)
+    assert pulls.shape == (2, 3) and pulls.min() >= 0 and pulls[0, 0] < pulls[0, 1:].min() / 2 and pulls[1, 1] == 0
+    assert terms.key_terms(counts, np.array([400, 400]))[0][0] == "half"
+    assert terms.key_terms(counts, np.array([400, 400]), pulls=pulls)[0][-1] == "half"
 
 
 def test_more_layers_get_coarser(corpus):

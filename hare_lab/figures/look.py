@@ -156,20 +156,34 @@ def escape(text: object, length: int | None = None) -> str:
 
 
 def lines(text: str, width: int, most: int) -> list[str]:
-    """`text` broken at spaces into at most `most` lines of about `width` characters, the last one cut. Not escaped."""
+    """`text` broken at spaces into at most `most` lines of about `width` characters, the last one cut. Not escaped.
+
+    A word is broken only where it is much longer than a line, as addresses are.
+    """
     found: list[str] = []
     rest = _UNPRINTABLE.sub(" ", text).strip()
     while rest and len(found) < most:
-        if len(rest) <= width:
-            cut = len(rest)
-        else:
-            space = rest.rfind(" ", 0, width + 1)
-            cut = space if space > width // 3 else width
+        cut = _break(rest, width)
         found.append(rest[:cut].rstrip())
         rest = rest[cut:].lstrip()
     if rest:
-        found[-1] = found[-1][: width - 1].rstrip(" ,;") + "…"
+        last, space = found[-1], found[-1].rfind(" ", 0, width)
+        kept = last if len(last) < width else last[: space if space > width // 3 else width - 1]
+        found[-1] = kept.rstrip(" ,;") + "…"
     return found
+
+
+def _break(text: str, width: int) -> int:
+    """After how many characters the first line ends."""
+    if len(text) <= width:
+        return len(text)
+    space, word = text.rfind(" ", 0, width + 1), text.find(" ", width)
+    end = word if word > 0 else len(text)
+    if space > width // 3:
+        return space
+    if end <= 2 * width:
+        return end
+    return space if space > 0 else width
 
 
 def number(count: float) -> str:

@@ -195,12 +195,22 @@ def _labels(points: pd.DataFrame, topics: pd.Series, order: Sequence[str] | None
         x, y = _heart(places[(topics == name).to_numpy()])
         if rank >= NAMED and any(np.hypot(x - other["x"], y - other["y"]) < apart for other in found):
             continue
-        parts = look.lines(name, 18, 2) or [""]
+        parts = _written(name) or [""]
         found.append({
             "lines": [look.escape(part) for part in parts], "width": max(map(len, parts)), "pages": int(sizes[name]), "x": x, "y": y,
             "color": look.readable_on_paper(colors[name], 7) if tinted else look.INK,
         })  # fmt: skip
     return found
+
+
+def _written(name: str) -> list[str]:
+    """A name on two lines: of one made of terms as many whole terms as fit, of any other the beginning."""
+    terms = name.split(", ")
+    for count in range(len(terms), 0, -1):
+        parts = look.lines(", ".join(terms[:count]), 18, 2)
+        if not parts or not parts[-1].endswith("…"):
+            return parts
+    return look.lines(name, 18, 2)
 
 
 def _heart(places: np.ndarray) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from hare_lab.clustering import Clusters
 from hare_lab.errors import InputError
 from hare_lab.report_base import Report, html_table
 from hare_lab.topics.names import Namer, name_all
-from hare_lab.topics.terms import Counts, count_terms, key_terms
+from hare_lab.topics.terms import Counts, count_terms, key_terms, pull
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +123,7 @@ def describe(
     for layer, parents in enumerate(_layers(centres, sizes, layers), start=1):
         suffix = "" if layer == 1 else f"_{layer}"
         table[f"parent{suffix}"] = parents
-        table[f"parent{suffix}_name"] = _parent_names(counts, sizes, parents)
+        table[f"parent{suffix}_name"] = _parent_names(counts, sizes, parents, vectors, centres)
         layer_sizes.append(len(np.unique(parents)))
     if layers == 1:
         table["parent_name"] = ""
@@ -184,10 +184,13 @@ def _by_pages(parents: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.asarray(rank[dense])
 
 
-def _parent_names(counts: Counts, sizes: np.ndarray, parents: np.ndarray) -> list[str]:
-    """A name for each cluster's parent, of the terms of all its pages."""
+def _parent_names(counts: Counts, sizes: np.ndarray, parents: np.ndarray, vectors: np.ndarray, centres: np.ndarray) -> list[str]:
+    """A name for each cluster's parent, of the terms of all its pages that lie towards its centre."""
     n = int(parents.max()) + 1 if len(parents) else 0
     member = sparse.csr_matrix((np.ones(len(parents)), (parents, np.arange(len(parents)))), shape=(n, len(parents)))
-    terms = key_terms(Counts((member @ counts.pages_with).tocsr(), counts.terms), np.bincount(parents, sizes, minlength=n))
+    pages = np.bincount(parents, sizes, minlength=n)
+    pulls = pull(counts.uses, vectors, (member @ (centres * sizes[:, None])) / np.maximum(pages, 1)[:, None])
+    grouped = Counts((member @ counts.pages_with).tocsr(), counts.terms, counts.uses)
+    terms = key_terms(grouped, pages, pulls=pulls if n > 1 else None)  # one topic of all pages has no direction
     names, _ = name_all(terms, [[] for _ in terms], None)
     return [names[parent] for parent in parents]

@@ -39,10 +39,11 @@ next point end having keep read hope happy bad hard idea add thoughts advice exp
 
 @dataclass(frozen=True)
 class Counts:
-    """`pages_with[g, t]`: pages of group g that use term t; `terms`: the terms themselves."""
+    """`pages_with[g, t]`: pages of group g that use term t; `terms`: the terms themselves; `uses[p, t]`: 1 where page p uses t."""
 
     pages_with: sparse.csr_matrix
     terms: list[str]
+    uses: sparse.csr_matrix
 
 
 def plain(text: str) -> str:
@@ -77,13 +78,15 @@ def count_terms(texts: Iterable[str], groups: np.ndarray, n_groups: int) -> Coun
     once = np.unique(owner * max(len(known), 1) + term)  # once a page
     owner, term = np.divmod(once, max(len(known), 1))
     common = np.bincount(term, minlength=len(known)) >= (3 if len(streams) > 1000 else min(2, len(streams)))
-    inside = common[term] & (groups[owner] >= 0)
     column = np.cumsum(common) - 1
-    pages_with = sparse.csr_matrix(
-        (np.ones(int(inside.sum())), (groups[owner[inside]], column[term[inside]])), shape=(n_groups, int(common.sum()))
+    kept = common[term]
+    uses = sparse.csr_matrix(
+        (np.ones(int(kept.sum()), np.float32), (owner[kept], column[term[kept]])), shape=(len(streams), int(common.sum()))
     )
+    inside = np.flatnonzero(groups >= 0)
+    member = sparse.csr_matrix((np.ones(len(inside)), (groups[inside], inside)), shape=(n_groups, len(streams)))
     spelled = [words[key] if key < n_words else f"{words[key // n_words - 1]} {words[key % n_words]}" for key in known[common].tolist()]
-    return Counts(pages_with, spelled)
+    return Counts((member @ uses).tocsr(), spelled, uses)
 
 
 def _telling(words: list[str]) -> np.ndarray:
@@ -112,10 +115,26 @@ def class_tf_idf(pages_with: sparse.csr_matrix) -> sparse.csr_matrix:
     return (sparse.diags(1 / np.maximum(uses, 1)) @ own @ sparse.diags(rarity / np.sqrt(np.maximum(overall, 1)))).tocsr()
 
 
-def key_terms(counts: Counts, sizes: np.ndarray, n_terms: int = 10) -> list[list[str]]:
+def pull(uses: sparse.csr_matrix, vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """How far the pages that use a term lie towards each centre, (g, n_terms); 0 for those that lie anywhere or away from it.
+
+    The mean of those pages' vectors, the mean of all taken off, along the direction to the centre. Words that fill sentences about
+    anything ("half", "small") stand on pages from everywhere, whose mean is the corpus's own.
+    """
+    middle = np.asarray(vectors, np.float32).mean(axis=0)
+    towards = centres - middle
+    towards /= np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), 1e-12)
+    along = (np.asarray(vectors, np.float32) - middle) @ towards.T
+    counted = np.maximum(np.asarray(uses.sum(axis=0)).ravel(), 1)
+    pulls: np.ndarray = np.maximum(np.asarray(uses.T @ along) / counted[:, None], 0).T
+    return pulls
+
+
+def key_terms(counts: Counts, sizes: np.ndarray, n_terms: int = 10, pulls: np.ndarray | None = None) -> list[list[str]]:
     """The most telling terms of each group, none a variant of one before it.
 
-    A term of a group must stand in at least 2 % of its pages, and in 2 of them where there are as many.
+    A term of a group must stand in at least 2 % of its pages, and in 2 of them where there are as many. `pulls` (g, n_terms), where
+    given, multiply the weights of the terms.
     """
     weights = class_tf_idf(counts.pages_with)
     found = []
@@ -123,7 +142,8 @@ def key_terms(counts: Counts, sizes: np.ndarray, n_terms: int = 10) -> list[list
         row = weights.getrow(group)
         used = np.asarray(counts.pages_with[group, row.indices].todense()).ravel()
         least = max(min(2, int(sizes[group])), 0.02 * sizes[group])
-        order = np.lexsort((row.indices, -np.where(used >= least, row.data, 0)))[: 8 * n_terms]
+        telling = row.data if pulls is None else row.data * pulls[group, row.indices]
+        order = np.lexsort((row.indices, -np.where(used >= least, telling, 0)))[: 8 * n_terms]
         ranked = [counts.terms[row.indices[place]] for place in order if used[place] >= least]
         found.append(_distinct(ranked, n_terms))
     return found
