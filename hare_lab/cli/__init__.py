@@ -1,4 +1,4 @@
-"""The command line: `hare-lab run | map | evaluate | figure | bench | doctor`, one file a command.
+"""The command line: `hare-lab run | map | evaluate | leakage | figure | bench | doctor`, one file a command.
 
 Each command wires the package's functions together, writes its results with a report beside them, and exits 0, or 2 with
 one sentence where the input or the usage is wrong. Heavy modules are imported inside the commands, so that `--help` is
@@ -19,6 +19,7 @@ from hare_lab.cli.coverage import coverage
 from hare_lab.cli.doctor import doctor
 from hare_lab.cli.evaluate import evaluate
 from hare_lab.cli.figure import figure
+from hare_lab.cli.leakage import leakage
 from hare_lab.cli.map import map_
 from hare_lab.cli.results import remedy
 from hare_lab.cli.run import run
@@ -42,6 +43,7 @@ app.command()(run)
 app.command("map")(map_)
 app.command()(coverage)
 app.command()(evaluate)
+app.command()(leakage)
 app.command()(figure)
 app.command()(bench)
 app.command()(doctor)

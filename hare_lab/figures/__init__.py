@@ -14,13 +14,14 @@ from hare_lab.figures.coverage import coverage_treemap, wanted_and_have
 from hare_lab.figures.curation import before_after_map, composition, quality_diversity
 from hare_lab.figures.evaluation import bits_by_topic, leaderboard, task_scores
 from hare_lab.figures.export import FORMATS, from_json, has_browser, html, image, themed
+from hare_lab.figures.leakage import leak_counts, leak_deltas, leaks_on_map, repetition_rates
 from hare_lab.figures.look import THEMES, color_of, colors_of, escape
 from hare_lab.figures.maps import topic_map
 from hare_lab.figures.topics import diversity_profile, topic_hierarchy, topic_sizes
 
 __all__ = [
     "FORMATS", "THEMES", "before_after_map", "bits_by_topic", "cleaning_funnel", "color_of", "colors_of", "composition",
-    "coverage_treemap", "diversity_profile", "escape", "from_json", "has_browser", "html", "image", "leaderboard", "page_lengths",
-    "quality_diversity", "similarity_histogram", "task_scores", "themed", "topic_hierarchy", "topic_map", "topic_sizes",
-    "wanted_and_have",
+    "coverage_treemap", "diversity_profile", "escape", "from_json", "has_browser", "html", "image", "leaderboard", "leak_counts",
+    "leak_deltas", "leaks_on_map", "page_lengths", "quality_diversity", "repetition_rates", "similarity_histogram", "task_scores",
+    "themed", "topic_hierarchy", "topic_map", "topic_sizes", "wanted_and_have",
 ]  # fmt: skip

@@ -1,0 +1,45 @@
+"""`hare-lab leakage`: which pages overlap which benchmark items, and how."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed
+from hare_lab.cli.results import result_file, say
+from hare_lab.errors import InputError
+
+
+def leakage(
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option(help="Parquet file for the hits, one row a page and item.")],
+    benchmarks: Annotated[
+        list[str] | None, typer.Option(help="File, folder or hf:owner/name of items; may be given more than once (default: the priors').")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="crawl, synthetic or task: whose n-gram length of the priors counts.")] = "crawl",
+    paraphrases: Annotated[bool, typer.Option(help="Look for reworded items too; embeds every page in windows.")] = True,
+    priors: PriorsFile = None,
+    seed: Seed = 0,
+    limit: Limit = None,
+    column: Column = None,
+    model: Model = None,
+) -> None:
+    """Find the pages that hold benchmark items: copied, edited, or told in other words."""
+    from hare_lab import corpus as corpora
+    from hare_lab.leakage import benchmark_files, embed_windows, find, load_items
+    from hare_lab.priors import default, load
+
+    if out.suffix != ".parquet":
+        raise InputError(f"--out {out} has no .parquet at its end; give a file such as leaks.parquet")
+    statement = load(priors) if priors else default()
+    items = load_items(*(benchmarks or benchmark_files(statement, priors)))
+    pages = corpora.load(corpus, column=column, limit=limit, seed=seed).pages
+    vectors = embed_windows(pages, items, model=model) if paraphrases else None
+    found = find(pages, items, statement.leakage, kind=kind, vectors=vectors)
+    with result_file(out) as (table, report):
+        found.hits.to_parquet(table, index=False)
+        report.write_text(json.dumps(found.to_dict(), ensure_ascii=False, indent=2), encoding="utf-8")
+    say(f"{found.summary()}\nResults: {out}, one row a page and item; {out.name}.report.json beside it")

@@ -1,0 +1,189 @@
+"""Which pages give a benchmark away, and what do the deltas of trained models say?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from hare_lab.errors import InputError
+from hare_lab.figures import look
+
+WAYS = {"ngram": ("copied", look.FEW[3]), "edited": ("edited", look.FEW[1]), "reworded": ("reworded", look.FEW[0])}
+MOST = 12  # benchmarks, and models of the paper's table
+
+
+def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") -> go.Figure:
+    """How many pages hold items of each benchmark, and in which way.
+
+    Parameters
+    ----------
+    counts : DataFrame with columns benchmark, how (ngram, edited, reworded), pages
+    pages : how many pages were looked at; 0 leaves that out
+    theme : screen, paper or talk
+
+    Raises
+    ------
+    InputError
+        If a column is missing or holds no numbers.
+    """
+    look.theme_of(theme)
+    look.need(counts, ["benchmark", "how", "pages"], "leak counts")
+    among = f" in {look.plural(pages, 'page')}" if pages else ""
+    if counts.empty:
+        return look.nothing(f"No benchmark item was found{among}", theme)
+    look.need_numbers(counts, ["pages"], "leak counts")
+    table = counts.pivot_table(index="benchmark", columns="how", values="pages", aggfunc="sum", fill_value=0)
+    table = table.loc[table.sum(axis=1).sort_values(ascending=False).index[:MOST]]
+    total = {way: int(table[way].sum()) for way in WAYS if way in table.columns}
+    most = max(total, key=lambda way: total[way])
+    title = f"{look.number(sum(total.values()))} leaks{among}: {look.number(total[most])} of them {WAYS[most][0]}"
+    said = {"ngram": "a run of words in common", "edited": "words in order, some changed", "reworded": "other words"}
+    subtitle = " · ".join(f"{WAYS[way][0]}: {said[way]}" for way in total)
+    figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.35 + 0.07 * len(table)), right=4)
+    names = [look.escape(name, 28) for name in table.index]
+    for way in total:
+        values = table[way].to_numpy(float)
+        figure.add_bar(
+            y=list(range(len(names))), x=values, orientation="h", name=WAYS[way][0], marker_color=WAYS[way][1], hovertext=names,
+            text=[f"{value:,.0f}" if value else "" for value in values], textposition="inside", insidetextanchor="middle",
+            textangle=0, hovertemplate="%{hovertext}<br>%{x:,} pages " + WAYS[way][0] + "<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(barmode="stack", legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"})
+    figure.update_xaxes(title_text="pages")
+    return figure.update_yaxes(
+        tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK
+    )
+
+
+def repetition_rates(rates: pd.DataFrame, *, n: int, overlap: float = 0.5, theme: str = "screen") -> go.Figure:
+    """What the rule of the paper's appendix A.4 removes, for each n, and what it would at other thresholds.
+
+    Parameters
+    ----------
+    rates : DataFrame with one column an n and one row a text: the share of its n-grams that stand in a benchmark (0 to 1)
+    n : the n that is chosen
+    overlap : the share above which a text goes
+    theme : screen, paper or talk
+
+    Raises
+    ------
+    InputError
+        If there is no column for n, or a rate is no number.
+    """
+    look.theme_of(theme)
+    look.need(rates, [str(n)], "repetition rates")
+    if rates.empty:
+        return look.nothing("No text to compare", theme)
+    look.need_numbers(rates, list(rates.columns), "repetition rates")
+    gone = int((rates[str(n)] > overlap).sum())
+    some = int((rates[str(n)] > 0).sum())
+    verb = "goes" if gone == 1 else "go"
+    title = f"{look.sentence(look.number(gone))} of {look.plural(len(rates), 'text')} {verb} at n = {n}, more than {overlap:.0%} repeated"
+    subtitle = f"{look.plural(some, 'text')} share any run of {n} words with a benchmark item"
+    figure = look.canvas(title, subtitle, theme=theme, height=0.8, right=6)
+    thresholds = np.linspace(0, 1, 51)
+    for column in rates.columns:
+        chosen = str(column) == str(n)
+        rate = np.sort(rates[column].to_numpy(float))
+        share = len(rate) - np.searchsorted(rate, thresholds, side="right")
+        figure.add_scatter(
+            x=100 * thresholds, y=share, mode="lines", name=f"n = {column}", showlegend=False,
+            line={"color": look.LOST if chosen else look.GREY, "width": 4 if chosen else 1.5},
+            hovertemplate=f"n = {column}, above %{{x:.0f}} %: %{{y:,}} texts<extra></extra>",
+        )  # fmt: skip
+    figure.data = [trace for trace in figure.data if trace.name != f"n = {n}"] + [t for t in figure.data if t.name == f"n = {n}"]
+    figure.add_vline(x=100 * overlap, line={"color": look.INK, "width": 1.5, "dash": "dot"})
+    figure.add_scatter(
+        x=[100 * overlap], y=[gone], mode="markers+text", marker={"size": 13, "color": look.LOST}, text=[f"  {gone:,}"], hoverinfo="skip",
+        textposition="top right", textfont={"color": look.readable_on_paper(look.LOST)}, showlegend=False, cliponaxis=False,
+    )  # fmt: skip
+    figure.update_xaxes(title_text=f"repeated n-grams above which a text goes, in % (red: n = {n}, grey: other n)", range=[0, 100])
+    most = max(1, int((rates > 0.02).sum().max()))
+    return figure.update_yaxes(title_text="texts that go", range=[0, 1.15 * most])
+
+
+def leaks_on_map(points: pd.DataFrame, leak: Sequence[str], *, theme: str = "screen") -> go.Figure:
+    """The corpus as a map on which the pages that hold a benchmark item stand out.
+
+    Parameters
+    ----------
+    points : DataFrame as `topic_map` takes it
+    leak : for each page how it leaks: "ngram", "edited", "reworded", or "" for not at all
+    theme : screen, paper or talk
+    """
+    from hare_lab.figures.maps import topic_map
+
+    names = [WAYS[way][0] if way in WAYS else look.UNCLUSTERED for way in leak]
+    if len(names) != len(points):
+        raise InputError(f"leaks on the map: {len(names):,} entries for {len(points):,} pages; give one a page")
+    shown = points.assign(leak=names)
+    figure = topic_map(
+        shown, color="leak", labels="topic" if "topic" in points else None, theme=theme, order=[name for name, _ in WAYS.values()]
+    )
+    colors = dict(WAYS.values())
+    for trace in figure.data:
+        found = next((name for name in colors if trace.name and trace.name.endswith(name)), "")
+        if found:
+            trace.marker.color = colors[found]
+            trace.marker.size = 2 * float(trace.marker.size)
+        elif trace.name:
+            trace.name = trace.name.replace("none", "no leak")
+    count = sum(name != look.UNCLUSTERED for name in names)
+    topics = len({topic for topic, name in zip(shown["topic"], names, strict=True) if name != look.UNCLUSTERED}) if "topic" in shown else 0
+    spread = f", in {look.plural(topics, 'topic')}" if topics else ""
+    title = f"{look.sentence(look.number(count))} of {look.plural(len(names), 'page')} hold a benchmark item{spread}"
+    subtitle = "coloured: pages that leak · grey: pages that don't · near pages are alike; the axes have no unit"
+    figure.layout.meta.update(title=title, subtitle=subtitle, caption=f"{title}. {look.sentence(subtitle)}.")
+    return figure.update_layout(title={"text": f"<b>{look.escape(title, look.TITLE)}</b>", "subtitle": {"text": look.escape(subtitle)}})
+
+
+def leak_deltas(deltas: pd.DataFrame, *, own: Sequence[str] = (), theme: str = "screen") -> go.Figure:
+    """How much better each model completes a benchmark than a paraphrased copy of it: the paper's table 2, and your own models.
+
+    Parameters
+    ----------
+    deltas : DataFrame with columns model, benchmark, delta (points), and perhaps low, high (an interval)
+    own : models to set apart from the paper's
+    theme : screen, paper or talk
+
+    Raises
+    ------
+    InputError
+        If a column is missing or holds no numbers.
+    """
+    look.theme_of(theme)
+    look.need(deltas, ["model", "benchmark", "delta"], "leak deltas")
+    if deltas.empty:
+        return look.nothing("No model was tested", theme)
+    look.need_numbers(deltas, ["delta"], "leak deltas")
+    models = list(dict.fromkeys(deltas["model"]))
+    rows = {model: at for at, model in enumerate([m for m in models if m in own] + [m for m in models if m not in own])}
+    top = deltas.iloc[int(deltas["delta"].to_numpy(float).argmax())]
+    title = f"{str(top['model'])[: look.NAME]} completes {str(top['benchmark'])[:16]} {top['delta']:.3g} points better than its paraphrase"
+    subtitle = "each dot: a model on a benchmark; right of zero it completes the benchmark better than a paraphrased copy"
+    figure = look.canvas(title, subtitle, theme=theme, height=min(1.15, 0.42 + 0.055 * len(rows)), right=15)
+    benchmarks = list(dict.fromkeys(deltas["benchmark"]))
+    for at, benchmark in enumerate(benchmarks):
+        part = deltas[deltas["benchmark"] == benchmark]
+        bars = None
+        if {"low", "high"} <= set(part.columns) and part["low"].notna().any():
+            bars = {"type": "data", "symmetric": False, "array": (part["high"] - part["delta"]).fillna(0),
+                    "arrayminus": (part["delta"] - part["low"]).fillna(0), "thickness": 2}  # fmt: skip
+        figure.add_scatter(
+            x=part["delta"], y=[rows[model] for model in part["model"]], mode="markers", name=look.escape(benchmark, 20), error_x=bars,
+            marker={"size": 12, "color": look.PALETTE[at % len(look.PALETTE)], "symbol": at % 8, "line": {"color": look.PAPER, "width": 1}},
+            customdata=[look.escape(model, 40) for model in part["model"]],
+            hovertemplate="%{customdata}, " + look.escape(benchmark, 20) + ": %{x:.2f} points<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(x=0, line={"color": look.INK, "width": 1.5, "dash": "dot"})
+    if own:
+        figure.add_hrect(
+            y0=-0.5, y1=sum(model in own for model in models) - 0.5, fillcolor=look.GREY, opacity=0.25, line_width=0, layer="below"
+        )
+    figure.update_xaxes(title_text="delta of the 5-gram accuracy, in points (0: as good on either, clean or both copies read)")
+    names = [f"<b>{look.escape(model, 26)}</b>" if model in own else look.escape(model, 26) for model in rows]
+    figure.update_layout(legend={"x": 1.02, "y": 1, "xanchor": "left"})
+    return figure.update_yaxes(tickvals=list(rows.values()), ticktext=names, range=[len(rows) - 0.5, -0.5], tickfont_color=look.INK)

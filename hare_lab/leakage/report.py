@@ -1,0 +1,171 @@
+"""What was found to overlap with which benchmark, shown so that a person can judge it."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hare_lab.report_base import Report, html_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from datasets import Dataset
+
+HOW = ("ngram", "edited", "reworded")
+COLUMNS = ("id", "benchmark", "item", "how", "score", "overlap", "certain", "words", "start", "end", "found", "text")
+_BOX = "white-space:pre-wrap;border-left:3px solid #8886;padding:.2em 1em;max-width:80ch"
+_MARK = '<mark style="background:#56b4e955;color:inherit">'
+MOST = 1_500  # characters of each side that are shown
+
+
+@dataclass(frozen=True)
+class Leaks(Report):
+    """Which pages hold which benchmark items, how, and how much of them.
+
+    Attributes
+    ----------
+    hits : DataFrame with the columns id, benchmark, item, how, score, overlap, certain, words, start, end, found, text
+        One row a page and item. `how` is "ngram", "edited" or "reworded", `score` what its threshold asks of; `overlap` the
+        share of the item that the page holds (0 to 1), `words` how many of its words; `certain` is False where a reworded
+        item may be no more than the same fact; `found` is what stands in the page from character `start` to `end`, `text` the
+        item's question and answer.
+    ids, leak, repeated : one entry a page: its id, the greatest overlap, and the share of its own n-grams that stand in any item
+    n : words of an n-gram
+    overlap : above which a page has leaked
+    short_items : items of fewer than n words, which are looked for as a whole
+    unseen_items : items too short to be looked for as a run of words at all
+    """
+
+    title: ClassVar[str] = "Leakage"
+
+    hits: pd.DataFrame
+    ids: tuple[str, ...] = field(repr=False)
+    leak: np.ndarray = field(repr=False)
+    repeated: np.ndarray = field(repr=False)
+    n: int
+    overlap: float
+    pages_in: int
+    items_in: int
+    short_items: int
+    unseen_items: int
+    paraphrases: bool
+    leaked: int
+    seconds: float
+
+    def pages(self) -> Dataset:
+        """One row a page: `id`, `leak` (the greatest overlap), `leaked` (whether it is above the priors' bound), `repeated`."""
+        import pyarrow as pa
+        from datasets import Dataset
+
+        columns = {"id": list(self.ids), "leak": self.leak.astype(np.float32), "leaked": self.leak > self.overlap,
+                   "repeated": self.repeated.astype(np.float32)}  # fmt: skip
+        return Dataset(pa.table({name: pa.array(values) for name, values in columns.items()}))
+
+    def summary(self) -> str:
+        """One line for a terminal."""
+        held = self.hits["id"].nunique()
+        return f"{self.leaked:,} of {self.pages_in:,} pages hold more than {self.overlap:.0%} of an item; {held:,} hold a part of one"
+
+    def parts(self) -> tuple[pd.DataFrame, Dataset]:
+        """The hits and the pages: what a run keeps."""
+        return self.hits, self.pages()
+
+    def counts(self) -> pd.DataFrame:
+        """Pages and items for each benchmark and way: columns benchmark, how, pages, items; only hits above the bound."""
+        strong = self.hits[self.hits["certain"] & (self.hits["overlap"] > self.overlap)]
+        return strong.groupby(["benchmark", "how"], as_index=False).agg(pages=("id", "nunique"), items=("item", "nunique"))
+
+    def figure(self) -> go.Figure:
+        """How many pages leak from each benchmark, and how."""
+        from hare_lab import figures
+
+        return figures.leak_counts(self.counts(), pages=self.pages_in)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts as plain values; the hits themselves are a table of their own."""
+        from hare_lab.report_base import plain
+
+        kept = {name: value for name, value in vars(self).items() if name not in ("hits", "ids", "leak", "repeated")}
+        result: dict[str, Any] = {**plain(kept), "hits": len(self.hits), "by": plain(self.counts())}
+        return result
+
+    def _rows(self) -> list[tuple[str, Any]]:
+        strong = self.hits["certain"] & (self.hits["overlap"] > self.overlap)
+        by = self.hits[strong].drop_duplicates(["id", "how"])["how"].value_counts()
+        how = [(f"pages that hold an item: {name}", int(by.get(name, 0))) for name in HOW if name != "reworded" or self.paraphrases]
+        return [
+            ("pages", self.pages_in), ("items", self.items_in), ("words of an n-gram", self.n), ("overlap allowed", self.overlap), *how,
+            ("pages that go", self.leaked), ("items shorter than an n-gram", self.short_items),
+            ("items too short for any run", self.unseen_items), ("seconds", round(self.seconds, 1)),
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sides(Report):
+    """Hits with the page's words beside the item's, what both say marked. `table`: some rows of `Leaks.hits`."""
+
+    title: ClassVar[str] = "What the page says, and what the item says"
+
+    table: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        parts = []
+        for hit in self.table.to_dict(orient="records"):
+            page, item = marked(str(hit["found"])[:MOST], str(hit["text"])[:MOST])
+            head = f"{hit['id']} holds {hit['overlap']:.0%} of {hit['benchmark']} / {hit['item']} ({hit['how']})"
+            parts.append(
+                f'<p style="margin:.8em 0 .2em"><b>{html.escape(head)}</b></p><div style="{_BOX}">{page}</div>'
+                f'<div style="{_BOX};margin-top:.3em;opacity:.85">{item}</div>'
+            )
+        return "".join(parts) or html_table([("no such hit", "")])
+
+
+def side_by_side(hits: pd.DataFrame, count: int = 3, how: str = "") -> Sides:
+    """Some hits to judge, the weakest first: there a threshold has to prove itself.
+
+    Parameters
+    ----------
+    hits : the table of `Leaks.hits`
+    count : how many
+    how : only those of this way; default: of any
+    """
+    chosen = hits[hits["how"] == how] if how else hits
+    return Sides(chosen.sort_values(["overlap", "id", "item"]).head(count))
+
+
+def marked(page: str, item: str) -> tuple[str, str]:
+    """Both texts as HTML, letter by letter, the words that both say in the same order marked."""
+    parts = [re.findall(r"\w+|\W+", text) for text in (page, item)]
+    words = [[(at, part.casefold()) for at, part in enumerate(side) if part[0].isalnum()] for side in parts]
+    same: tuple[set[int], set[int]] = (set(), set())
+    matcher = SequenceMatcher(None, [word for _, word in words[0]], [word for _, word in words[1]], autojunk=False)
+    for block in matcher.get_matching_blocks():
+        for step in range(block.size):
+            same[0].add(words[0][block.a + step][0])
+            same[1].add(words[1][block.b + step][0])
+    page_html, item_html = (
+        "".join(f"{_MARK}{html.escape(part)}</mark>" if at in chosen else html.escape(part) for at, part in enumerate(side))
+        for side, chosen in zip(parts, same, strict=True)
+    )
+    return page_html, item_html
+
+
+def paper_deltas() -> pd.DataFrame:
+    """Table 2 of the HARE paper as `figures.leak_deltas` draws it: columns model, benchmark, delta (points)."""
+    import pandas as pd
+
+    from hare_lab.texts import paper_table
+
+    rows = [
+        (row["model"], benchmark.replace("_", " "), float(delta))
+        for row in paper_table("table2_leakage")
+        for benchmark, delta in row.items()
+        if benchmark != "model" and delta
+    ]
+    return pd.DataFrame(rows, columns=["model", "benchmark", "delta"])

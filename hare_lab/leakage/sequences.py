@@ -1,0 +1,113 @@
+"""Texts as sequences of word hashes, and where in a text a word stands.
+
+Both paths that compare words (n-grams, edited copies) see pages and items as these arrays; `dedup.words` says what a word is.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hare_lab.dedup.words import WordHashes, words
+from hare_lab.leakage.items import Items
+
+LONGEST = 2_000  # words of an item that are compared; the longest known benchmark item has about 1,000
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+# Words that a copy may change without a trace and that two texts share without a reason; each counts `FUNCTION` of a word.
+FUNCTION = 0.3
+_SMALL = (
+    "a about after all also am an and any are as at be because been before being but by can could d did do does don during each for "
+    "from get had has have having he her here him his how i if in into is it its just like ll m me more most my no not of on one or "
+    "other our out over re s she so some such t than that the their them then there these they this those through to under up us ve "
+    "was we were what when where which while who whom whose why will with would you your "
+    "following question answer choices given many much"
+)
+FUNCTION_WORDS = frozenset(_SMALL.split(" "))
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Texts as one array of word hashes after another: text i has `flat[bounds[i]:bounds[i + 1]]`."""
+
+    flat: np.ndarray
+    bounds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        lengths: np.ndarray = np.diff(self.bounds)
+        return lengths
+
+    def runs(self, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """A 64-bit hash of every run of `size` words inside a text, and the place in `flat` where the run starts."""
+        total = len(self.flat) - size + 1
+        if total <= 0:
+            return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        rolled = np.zeros(total, np.uint64)
+        for offset in range(size):
+            rolled = rolled * _STEP + self.flat[offset : offset + total]
+        inside = np.ones(total, bool)
+        ends = np.unique(self.bounds[1:])
+        for offset in range(1, size):
+            places = ends - offset
+            inside[places[(places >= 0) & (places < total)]] = False  # a run that starts here ends in the next text
+        starts = np.flatnonzero(inside)
+        return rolled[starts], starts
+
+    def owners(self) -> np.ndarray:
+        """For every word, which text it belongs to."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)
+
+
+def sequences(texts: Sequence[str], hashes: WordHashes, longest: int | None = None) -> Sequences:
+    """The words of texts as hashes."""
+    parts = [hashes.of(text)[:longest] for text in texts]
+    bounds = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)]).astype(np.int64)
+    return Sequences(np.concatenate(parts) if parts else np.zeros(0, np.uint64), bounds)
+
+
+def item_sequences(items: Items, hashes: WordHashes) -> tuple[Sequences, np.ndarray]:
+    """Question and answer of each item as one sequence, and how many of its words are the question's."""
+    told = sequences([items.told(row) for row in range(len(items))], hashes, LONGEST)
+    questions = np.array([len(words(question)) for question in items.questions], np.int64)
+    return told, np.minimum(questions, told.lengths)
+
+
+def weights(flat: np.ndarray, hashes: WordHashes) -> np.ndarray:
+    """How much each word counts in an alignment: a function word `FUNCTION`, any other 1."""
+    small = np.sort(np.array([hashes[word] for word in FUNCTION_WORDS], np.uint64))
+    at = np.minimum(np.searchsorted(small, flat), len(small) - 1)
+    counted: np.ndarray = np.where(small[at] == flat, FUNCTION, 1.0).astype(np.float32)
+    return counted
+
+
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where each word of `dedup.words.words(text)` stands in the text, as character spans."""
+    from hare_lab.dedup.words import _WORD
+
+    if text.isascii():
+        return [match.span() for match in _WORD.finditer(text.casefold())]
+    folded: list[str] = []
+    places: list[int] = []
+    start = 0
+    while start < len(text):
+        end = start + 1
+        while end < len(text) and unicodedata.combining(text[end]):
+            end += 1
+        piece = unicodedata.normalize("NFKC", text[start:end])
+        folded.append(piece)
+        places += [start] * len(piece)
+        start = end
+    whole = "".join(folded)
+    cased, origin = [], []
+    for place, character in zip(places, whole, strict=True):
+        piece = character.casefold()
+        cased.append(piece)
+        origin += [place] * len(piece)
+    origin.append(len(text))
+    return [(origin[a], max(origin[b - 1] + 1, origin[a] + 1)) for a, b in (match.span() for match in _WORD.finditer("".join(cased)))]

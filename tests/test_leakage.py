@@ -1,0 +1,407 @@
+"""Leakage: what is planted is found in each of its guises, what is natural is not, and a model that read the exam betrays itself."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hare_lab import figures, leakage, texts
+from hare_lab.dedup.words import WordHashes, words
+from hare_lab.errors import InputError
+from hare_lab.leakage.kernels import align
+from hare_lab.leakage.reworded import Vectors, forms, unit
+from hare_lab.leakage.sequences import sequences, spans
+from hare_lab.leakage.windows import WORDS, windows
+from hare_lab.priors import DATA, Leakage
+
+ROOT = Path(__file__).parent.parent
+VOCABULARY = sorted({"".join(letters) for letters in np.random.default_rng(0).choice(list("bcdfglmnprst"), (3_000, 6))})
+
+
+def pages(found):
+    return Dataset.from_dict({"id": [f"p{row}" for row in range(len(found))], "text": list(found)})
+
+
+def prose(rng, count):
+    return " ".join(rng.choice(VOCABULARY, count))
+
+
+def questions(count, seed=0, length=20):
+    rng = np.random.default_rng(seed)
+    return leakage.load_items([{"id": f"q{n}", "question": prose(rng, length), "answer": prose(rng, 3)} for n in range(count)])
+
+
+def best(found, row):
+    """The hits of a page, item to (how, overlap)."""
+    mine = found.hits[found.hits["id"] == f"p{row}"]
+    return {item: (how, overlap) for item, how, overlap in zip(mine["item"], mine["how"], mine["overlap"], strict=True)}
+
+
+# --- items -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "question", "choices", "answer"),
+    [
+        ({"question": "Which?", "choices": ["a b", "c d"], "answer": "c d"}, "Which?", ("a b", "c d"), "c d"),
+        ({"text": "Question: Which?\nAnswer:", "choices": ["x", "y"], "gold": 1}, "Which?", ("x", "y"), "y"),
+        ({"question": "Which?", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"}, "Which?", ("x", "y"), "y"),
+        ({"query": "Which?", "options": '["x", "y"]', "answer": 0}, "Which?", ("x", "y"), "x"),
+        ({"text": "Context: Rain.\nChoices:\nA. wet\nB. dry\nAnswer:", "choices": ["A", "B"], "gold": 1}, "Rain.", ("wet", "dry"), "dry"),
+        ({"problem": "2 + 2 =", "answer": "4"}, "2 + 2 =", (), "4"),
+        ({"sentence": "only a text", "answer": None, "choices": None}, "only a text", (), ""),
+    ],
+)  # fmt: skip
+def test_items_of_every_common_shape_are_read(row, question, choices, answer):
+    items = leakage.load_items([row])
+    assert (items.questions, items.choices, items.answers) == ((question,), (choices,), (answer,))
+
+
+def test_an_answer_stands_in_the_blank():
+    assert leakage.load_items([{"question": "A ____ keeps time.", "answer": "metronome"}]).told(0) == "A metronome keeps time."
+
+
+def test_the_bundled_benchmark_is_read_whole():
+    items = leakage.load_items(DATA / "benchmark" / "items.jsonl")
+    assert items.ids == tuple(item["id"] for item in texts.items())
+    assert set(items.benchmarks) == {"items"} and all(items.answers)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('{"id": "1", "body": "x"}\n', r"no item has a text; .*question.*this benchmark has: id, body"),
+        ('{"question": ""}\n{"question": "  "}\n', "no item has a text"),
+        ("", "no item has a text"),
+        ('{"question": "good"}\n{broken\n', r"line 2: not valid JSON .*mend or remove"),
+    ],
+)
+def test_a_benchmark_without_text_or_with_a_broken_line_is_named(tmp_path, content, sentence):
+    path = tmp_path / "exam.jsonl"
+    path.write_text(content)
+    with pytest.raises(InputError, match=sentence) as raised:
+        leakage.load_items(path)
+    assert "exam.jsonl" in str(raised.value)
+
+
+def test_no_benchmark_at_all_is_named():
+    with pytest.raises(InputError, match="name at least one file"):
+        leakage.load_items()
+
+
+# --- words and where they stand ---------------------------------------------------------------------------------------
+
+
+@given(st.text(alphabet="ab Éß½ﬁ.'x 北京e\u0301\n", max_size=60))
+def test_every_word_is_found_where_it_stands(text):
+    places = spans(text)
+    assert len(places) == len(words(text))
+    for (start, end), word in zip(places, words(text), strict=True):
+        assert 0 <= start < end <= len(text)
+        assert word[0] in "".join(words(text[start:end])) or not text.isascii()
+
+
+def test_runs_stay_inside_their_text():
+    both = sequences(["a b c d", "c d e", "x"], WordHashes())
+    keys, starts = both.runs(3)
+    assert starts.tolist() == [0, 1, 4] and len(set(keys.tolist())) == 3
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=12), st.lists(st.integers(0, 4), min_size=1, max_size=12))
+def test_an_alignment_matches_equal_words_in_order(page, item):
+    matched = align(np.array(page, np.uint64), np.array(item, np.uint64), np.ones(len(item), np.float32))
+    places = matched[matched >= 0]
+    assert (np.diff(places) > 0).all()
+    assert all(page[place] == item[at] for at, place in enumerate(matched.tolist()) if place >= 0)
+    assert (matched >= 0).any() == bool(set(page) & set(item))
+
+
+# --- the two paths of words -------------------------------------------------------------------------------------------
+
+
+def test_a_verbatim_item_is_found_where_it_stands_and_nowhere_else():
+    items, rng = questions(50), np.random.default_rng(1)
+    texts_ = [prose(rng, 200) for _ in range(20)]
+    texts_[7] = f"{prose(rng, 80)} {items.told(3)} {prose(rng, 80)}"
+    found = leakage.find(pages(texts_), items)
+    (hit,) = found.hits.to_dict("records")
+    assert (hit["id"], hit["item"], hit["how"], hit["overlap"]) == ("p7", "q3", "ngram", 1.0)
+    assert texts_[7][hit["start"] : hit["end"]] == items.told(3) == hit["found"]
+    assert found.pages()["leaked"][:] == [row == 7 for row in range(20)]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_an_item_with_one_word_in_seven_changed_is_found(seed):
+    items, rng = questions(30), np.random.default_rng(seed)
+    told = items.told(int(rng.integers(30))).split()
+    for place in rng.choice(len(told), round(0.15 * len(told)), replace=False):
+        told[place] = "another"
+    found = leakage.find(pages([f"{prose(rng, 60)} {' '.join(told)} {prose(rng, 60)}"]), items)
+    assert found.leaked == 1 and found.hits["overlap"].iloc[0] >= 0.7
+
+
+def test_a_common_phrase_is_no_leak():
+    items = leakage.load_items(
+        [{"question": f"Which of the following is the best way to {prose(np.random.default_rng(n), 9)}?"} for n in range(40)]
+    )
+    found = leakage.find(pages(["I wonder which of the following is the best way to go home, and so does she, I think."]), items)
+    assert found.leaked == 0 and len(found.hits) == 0
+
+
+def test_one_run_of_a_long_item_is_a_hit_but_no_leak():
+    items = questions(1, length=200)
+    part = " ".join(items.questions[0].split()[50:65])
+    found = leakage.find(pages([f"{prose(np.random.default_rng(9), 40)} {part} there"]), items)
+    assert found.hits["how"].tolist() == ["ngram"] and found.leaked == 0
+    assert found.hits["overlap"].iloc[0] == pytest.approx(15 / 200, abs=0.01)
+
+
+def test_a_question_alone_is_a_leak_however_long_its_answer():
+    rng = np.random.default_rng(4)
+    items = leakage.load_items([{"question": prose(rng, 20), "answer": prose(rng, 200)}])
+    assert leakage.find(pages([f"well {items.questions[0]} who knows"]), items).hits["overlap"].tolist() == [1.0]
+
+
+def test_a_short_item_is_found_as_a_whole_only():
+    items = questions(1, length=6)
+    whole, half = items.told(0), " ".join(items.told(0).split()[:7])
+    found = leakage.find(pages([f"so {whole} there", f"so {half} there"]), items)
+    assert found.hits["id"].tolist() == ["p0"] and found.short_items == 1
+
+
+def test_case_and_punctuation_do_not_hide_a_leak():
+    items = questions(5)
+    loud = " -- ".join(items.told(2).upper().split())
+    assert best(leakage.find(pages([loud]), items), 0)["q2"] == ("ngram", 1.0)
+
+
+def test_the_n_of_the_kind_counts():
+    items = questions(3)
+    nine = " ".join(items.questions[1].split()[:9])
+    assert len(leakage.find(pages([nine]), items, Leakage(crawl_n=13)).hits) == 0
+    assert leakage.find(pages([nine]), items, Leakage(task_n=8), kind="task").hits["how"].tolist() == ["ngram"]
+
+
+def test_a_page_that_is_the_benchmark_leaks_every_item():
+    items = questions(200)
+    found = leakage.find(pages([" ".join(items.told(row) for row in range(200))]), items)
+    assert found.hits["item"].nunique() == 200 and (found.hits["overlap"] == 1).all()
+    assert found.pages()["repeated"][0] > 0.4
+
+
+def test_pages_without_words_and_in_any_script_pass_through():
+    items = questions(3)
+    found = leakage.find(pages(["", "…", "北京 是", "e\u0301 " * 30, "\t\n"]), items)
+    assert found.leaked == 0 and len(found.pages()) == 5
+
+
+def test_one_row_for_a_page_and_an_item():
+    items = questions(4)
+    twice = f"{items.told(0)} and again {items.told(0)}"
+    hits = leakage.find(pages([twice]), items).hits
+    assert len(hits) == 1 and hits["found"].iloc[0] == items.told(0)
+
+
+# --- appendix A.4 -----------------------------------------------------------------------------------------------------
+
+
+def test_the_repetition_rate_is_the_share_of_own_runs():
+    items = leakage.load_items([{"question": "a b c d e f g h"}])
+    rates = leakage.shares(["a b c d x", "a b c d e f g h", "x y z", "a b"], items, sizes=(3, 4))
+    assert rates["3"].tolist() == [pytest.approx(2 / 3), 1, 0, 0] and rates["4"].tolist() == [0.5, 1, 0, 0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.sampled_from("abc"), max_size=15).map(" ".join), min_size=1, max_size=5), st.floats(0, 1))
+def test_the_funnel_accounts_for_every_text(found, overlap):
+    rates = leakage.shares(found, leakage.load_items([{"question": "a b c a b c a b c"}]), sizes=(2, 4))
+    assert ((rates >= 0) & (rates <= 1)).all(axis=None)
+    steps = leakage.funnel(rates, 4, overlap)
+    assert steps["pages"].iloc[-1] + steps["removed"].sum() == len(found)
+
+
+def test_an_n_that_was_not_counted_is_named():
+    items = questions(1)
+    with pytest.raises(InputError, match="counted for n = 4, 5"):
+        leakage.funnel(leakage.shares(["a"], items, sizes=(4, 5)), 13, 0.5)
+    with pytest.raises(InputError, match="at least 1 word"):
+        leakage.shares(["a"], items, sizes=(0,))
+
+
+# --- other words ------------------------------------------------------------------------------------------------------
+
+
+@given(st.text(alphabet="ab .!?\n", max_size=300))
+def test_windows_hold_every_word_once_and_few_enough(text):
+    cut = windows([text])
+    assert " ".join(cut.texts).split() == text.split()
+    assert all(0 < len(part.split()) <= WORDS for part in cut.texts)
+    assert all(text[start:end] == part for start, end, part in zip(cut.start, cut.end, cut.texts, strict=True))
+
+
+def told_anew(rng, count=20):
+    """Items, pages that tell each in another order with its choices, and made-up vectors that put the two near."""
+    items = leakage.load_items(
+        [{"id": f"q{n}", "question": prose(rng, 15), "choices": [prose(rng, 3) for _ in range(4)], "answer": 1} for n in range(count)]
+    )
+    shuffled = []
+    for row in range(count):
+        asked = rng.permutation(items.questions[row].split()[:6]).tolist()
+        shuffled.append(" ".join(["so", *asked, *" ".join(reversed(items.choices[row])).split()]))
+    cut = windows(shuffled)
+    places = unit(rng.normal(size=(count, 32)))
+    near = unit(places[cut.page] + 0.1 * rng.normal(size=(len(cut), 32)))
+    return items, shuffled, Vectors(cut, near, (places, places, places))
+
+
+def test_items_told_anew_are_found_by_vectors_and_words_together():
+    items, shuffled, vectors = told_anew(np.random.default_rng(0))
+    found = leakage.find(pages(shuffled), items, vectors=vectors)
+    assert (found.hits["how"] == "reworded").all() and found.hits["certain"].all()
+    assert found.hits["item"].tolist() == [f"q{n}" for n in range(20)] and found.leaked == 20
+    assert len(leakage.find(pages(shuffled), items).hits) == 0
+
+
+def test_vectors_alone_or_words_alone_are_not_enough():
+    rng = np.random.default_rng(0)
+    items, shuffled, vectors = told_anew(rng)
+    far = Vectors(vectors.windows, unit(rng.normal(size=vectors.pages.shape)), vectors.items)
+    assert len(leakage.find(pages(shuffled), items, vectors=far).hits) == 0
+    others = [prose(rng, 18) for _ in range(20)]
+    cut = windows(others)
+    same_subject = Vectors(cut, unit(vectors.items[0][cut.page] + 0.15 * rng.normal(size=(len(cut), 32))), vectors.items)
+    assert len(leakage.find(pages(others), items, vectors=same_subject).hits) == 0
+
+
+def test_a_page_that_teaches_the_fact_does_not_go():
+    items = leakage.load_items(
+        [
+            {
+                "question": "Which organ makes the hormone insulin in the body?",
+                "choices": ["liver", "heart", "pancreas", "spleen"],
+                "answer": 2,
+            }
+        ]
+    )
+    text = "The hormone insulin is made by an organ of the body, the pancreas."
+    vectors = Vectors(windows([text]), np.ones((1, 1)), (np.ones((1, 1)),) * 3)
+    found = leakage.find(pages([text]), items, vectors=vectors)
+    assert found.hits["certain"].tolist() == [False] and found.leaked == 0
+
+
+def test_vectors_of_other_pages_are_named():
+    items, shuffled, vectors = told_anew(np.random.default_rng(0), count=3)
+    with pytest.raises(InputError, match="vectors are of other pages"):
+        leakage.find(pages(shuffled[:1]), items, vectors=vectors)
+
+
+def test_an_item_has_three_forms():
+    asked, told, offered = forms(leakage.load_items([{"question": "Which?", "choices": ["x", "y"], "answer": "y"}]))
+    assert (asked, told, offered) == (["Which?"], ["Which? y"], ["Which? x y"])
+
+
+# --- report, figures, command -----------------------------------------------------------------------------------------
+
+
+def test_hostile_text_is_escaped_and_both_sides_are_marked():
+    evil = "<script>alert(1)</script> what is the name of this very long and hostile question here"
+    found = leakage.find(pages([f"so {evil} yes"]), leakage.load_items([{"id": "<i>", "benchmark": "<b>", "question": evil}]))
+    shown = leakage.side_by_side(found.hits)._repr_html_() + found._repr_html_()
+    assert "<script" not in shown and "<i>" not in shown and shown.count("<mark") >= 20
+
+
+def test_the_report_is_json_and_counts_what_leaks():
+    items = questions(5)
+    found = leakage.find(pages([items.told(0), "nothing"]), items)
+    record = json.loads(json.dumps(found.to_dict()))
+    assert record["leaked"] == 1 and record["by"] == [{"benchmark": "items", "how": "ngram", "pages": 1, "items": 1}]
+
+
+@pytest.mark.parametrize("theme", ["screen", "paper", "talk"])
+def test_figures_draw_and_say_what_they_show(theme):
+    counts = pd.DataFrame({"benchmark": ["<b>", "x"], "how": ["ngram", "reworded"], "pages": [3, 1]})
+    drawn = figures.leak_counts(counts, pages=9, theme=theme)
+    assert "Four leaks in 9 pages: three of them copied" in drawn.layout.title.text and "<b>" not in str(drawn.layout.yaxis.ticktext)
+    assert "No benchmark item" in figures.leak_counts(counts.head(0), theme=theme).layout.title.text
+    rates = pd.DataFrame({"8": [0.0, 0.2, 0.9], "13": [0.0, 0.0, 0.6]})
+    assert "One of 3 texts goes at n = 13" in figures.repetition_rates(rates, n=13, theme=theme).layout.title.text
+    places = pd.DataFrame({"x": [0.0, 1], "y": [0.0, 1], "title": ["a", "b"], "snippet": ["", ""], "source": ["", ""], "topic": ["t", "u"]})
+    drawn = figures.leaks_on_map(places, ["ngram", ""], theme=theme)
+    assert "One of 2 pages" in drawn.layout.title.text
+
+
+def test_the_papers_table_and_an_own_model_in_one_figure():
+    deltas = leakage.paper_deltas()
+    assert len(deltas) == 80 and deltas["delta"].max() == 35.01
+    own = pd.DataFrame({"model": ["mine"], "benchmark": ["items"], "delta": [40.0], "low": [30.0], "high": [50.0]})
+    drawn = figures.leak_deltas(pd.concat([own, deltas]), own=["mine"])
+    assert drawn.layout.title.text.startswith("<b>Mine completes") and "<b>mine</b>" in drawn.layout.yaxis.ticktext
+
+
+def command(*words_):
+    return subprocess.run([sys.executable, "-m", "hare_lab.cli", *words_], capture_output=True, text=True, cwd=ROOT)
+
+
+def test_the_command_writes_hits_and_report(tmp_path):
+    item = texts.items()[0]
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text(
+        "\n".join(json.dumps({"id": n, "text": text}) for n, text in enumerate([f"{item['question']} {item['answer']}", "no leak at all"]))
+    )
+    out = tmp_path / "leaks.parquet"
+    done = command("leakage", str(corpus), "--benchmarks", "data/benchmark/items.jsonl", "--out", str(out), "--no-paraphrases")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 pages" in done.stdout
+    assert pq.read_table(out)["item"].to_pylist() == [item["id"]]
+    assert json.loads((tmp_path / "leaks.parquet.report.json").read_text())["leaked"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words_", "sentence"),
+    [
+        (["--benchmarks", "nowhere.jsonl", "--out", "x.parquet"], "no file or folder nowhere.jsonl"),
+        (["--benchmarks", "data/taxonomy/everyday.yaml", "--out", "x.parquet"], "unknown kind of file"),
+        (["--out", "x.csv"], "no .parquet at its end"),
+        (["--kind", "book", "--no-paraphrases", "--limit", "3", "--out", "x.parquet"], 'kind "book" is unknown'),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(words_, sentence):
+    done = command("leakage", "data/sample/pages.jsonl", *words_)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and sentence in done.stderr
+    assert not list(ROOT.glob("x.*"))
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (Dataset.from_dict({"id": [], "text": []}), "the corpus is empty"),
+        (Dataset.from_dict({"id": ["a"]}), 'no column "text"'),
+        (Dataset.from_dict({"id": ["a", "b"], "text": ["x", None]}), "text of row 1 holds NoneType"),
+    ],
+)
+def test_pages_that_are_none_are_named(broken, sentence):
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        leakage.find(broken, questions(1))
+
+
+def test_every_planted_copy_of_the_sample_is_found():
+    truth = texts.sample_truth()
+    items = leakage.load_items(DATA / "benchmark" / "items.jsonl")
+    found = leakage.find(Dataset.from_dict({"id": [p["id"] for p in truth], "text": [p["text"] for p in truth]}), items)
+    hits = set(zip(found.hits["id"], found.hits["item"], strict=True))
+    planted = {kind: [(p["id"], leak["item"]) for p in truth for leak in p["leaks"] if leak["kind"] == kind] for kind in texts.LEAK_KINDS}
+    assert set(planted["verbatim"]) <= hits
+    assert len(set(planted["edited"]) & hits) >= 0.6 * len(planted["edited"])
+    natural = {p["id"] for p in truth if not p["leaks"]}
+    assert len({page for page, _ in hits} & natural) <= 3
