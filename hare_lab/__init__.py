@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 MODULES = (
     "priors", "run", "figures", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "coverage", "leakage",
-    "curation", "evaluation", "texts", "mapping", "preparing", "notebook", "cli",
+    "curation", "models", "training", "evaluation", "texts", "mapping", "preparing", "notebook", "cli",
 )  # fmt: skip
 
 __all__ = ["MODULES", "__version__"]

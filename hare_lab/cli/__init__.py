@@ -23,6 +23,7 @@ from hare_lab.cli.leakage import leakage
 from hare_lab.cli.map import map_
 from hare_lab.cli.results import remedy
 from hare_lab.cli.run import run
+from hare_lab.cli.train import train
 from hare_lab.errors import InputError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 app.command()(run)
 app.command("map")(map_)
+app.command()(train)
 app.command()(coverage)
 app.command()(evaluate)
 app.command()(leakage)

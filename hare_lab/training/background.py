@@ -1,0 +1,249 @@
+"""Training beside one's work: start it, look at it, cancel it, wait for it.
+
+The job is a folder: `job/` says what to train on, `status.json` says how far it is (written anew once a second, whole), and the
+result lies in the folder itself when it is done. A process of its own does the work, so a notebook may be closed meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hare_lab.errors import InputError
+from hare_lab.report_base import Report, plain
+from hare_lab.training.report import COLUMNS, Progress
+from hare_lab.training.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+    from hare_lab.training.train import Trained
+
+STATUS, CANCEL, JOB = "status.json", "cancel", "job"
+EVERY = 1.0  # seconds between two writings of the status
+
+
+@dataclass(frozen=True)
+class Status(Report):
+    """How far a job is. `state` is starting, running, done, cancelled, failed or lost (its process ended without a word)."""
+
+    title: ClassVar[str] = "Training, now"
+
+    state: str
+    step: int = 0
+    steps: int = 0
+    tokens: int = 0
+    loss: float | None = None
+    tokens_per_second: float | None = None
+    utilisation: float | None = None
+    seconds_left: float | None = None
+    message: str = ""
+    pid: int = 0
+
+    @property
+    def over(self) -> bool:
+        return self.state not in ("starting", "running")
+
+    def _rows(self) -> list[tuple[str, Any]]:
+        rows: list[tuple[str, Any]] = [("state", self.state), ("step", f"{self.step:,} of {self.steps:,}"), ("tokens", self.tokens)]
+        if self.loss is not None:
+            rows.append(("loss, nats a token", f"{self.loss:.3f}"))
+        if self.tokens_per_second is not None:
+            rows.append(("tokens a second", f"{self.tokens_per_second:,.0f} ({self.utilisation or 0:.0%} of the machine's peak)"))
+        if self.seconds_left is not None and not self.over:
+            rows.append(("time left", f"{self.seconds_left:.0f} s"))
+        return [*rows, *([("", self.message)] if self.message else [])]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training run in the background, known by its folder; made by `launch`, or by `Job(folder)` in another session."""
+
+    folder: Path
+
+    def status(self) -> Status:
+        """How far it is.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no job.
+        """
+        file = self.folder / STATUS
+        if not file.exists():
+            raise InputError(f"{self.folder} holds no training job (no {STATUS}); start one with `hare-lab train ... --background`")
+        found = Status(**{key: value for key, value in json.loads(file.read_text(encoding="utf-8")).items() if key != "curve"})
+        if not found.over and not _alive(found.pid):
+            again = json.loads(file.read_text(encoding="utf-8"))  # it may have ended between the two looks
+            if again["state"] in ("starting", "running"):
+                message = "its process has ended without a word; start the same run again to go on from the last checkpoint"
+                return Status(**{**asdict(found), "state": "lost", "message": message})
+            return self.status()
+        return found
+
+    def curve(self) -> pd.DataFrame:
+        """The losses so far, as `figures.loss_curve` takes them."""
+        import pandas as pd
+
+        rows = json.loads((self.folder / STATUS).read_text(encoding="utf-8")).get("curve", [])
+        return pd.DataFrame(rows, columns=list(COLUMNS[:3])).astype({"loss": float})
+
+    def cancel(self) -> None:
+        """Ask it to stop after its present step; it keeps a checkpoint, and the same run goes on from there when asked again."""
+        (self.folder / CANCEL).touch()
+
+    def wait(self, seconds: float = float("inf")) -> Status:
+        """Wait until it is over, or `seconds` have passed; its status then."""
+        stop = time.monotonic() + seconds
+        while not (found := self.status()).over and time.monotonic() < stop:
+            time.sleep(min(0.2, max(0.0, stop - time.monotonic())))
+        return found
+
+
+def launch(
+    pages: Dataset | Mapping[str, Dataset], model: str, tokens: int, out: str | Path, *, settings: Settings | None = None, **how: Any
+) -> Job:
+    """Start `train` in a process of its own, and come back at once.
+
+    Parameters
+    ----------
+    pages, model, tokens, settings : as `train` takes them
+    out : folder of the job, its checkpoints and its result
+    how : `vocabulary`, `tokenizer` (a folder), `first_stage`, `seed`, `priors` (a file), as `train` takes them
+
+    Raises
+    ------
+    InputError
+        If a job runs in that folder already, or it can't be written.
+    """
+    folder = Path(out)
+    parts = dict(pages) if isinstance(pages, Mapping) else {"D1": pages}
+    if (folder / STATUS).exists() and not (running := Job(folder).status()).over:
+        raise InputError(f"a training job runs in {folder} already (process {running.pid}); cancel it, or give another folder")
+    try:
+        (folder / JOB).mkdir(parents=True, exist_ok=True)
+        (folder / CANCEL).unlink(missing_ok=True)
+        for name, part in parts.items():
+            part.select_columns(["text"]).to_parquet(str(folder / JOB / f"{name}.parquet"))
+    except OSError as error:
+        raise InputError(f"{folder} can't be written ({error.strerror or error}); choose another folder") from error
+    words = {"parts": list(parts), "model": model, "tokens": tokens, "settings": plain(settings) if settings else None, "how": plain(how)}
+    (folder / JOB / "job.json").write_text(json.dumps(words), encoding="utf-8")
+    log = (folder / JOB / "log.txt").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hare_lab.training.background", str(folder)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    log.close()
+    if not (folder / STATUS).exists() or json.loads((folder / STATUS).read_text(encoding="utf-8")).get("pid") != process.pid:
+        _write(folder, Status("starting", pid=process.pid), [])
+    return Job(folder)
+
+
+class Watcher:
+    """Keeps `status.json` of a folder up to date while `fit` runs, and passes on a request to stop (its file, or SIGTERM)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.last, self.stop = folder, 0.0, False
+        self.curve: list[list[float]] = []
+        self.progress: Progress | None = None
+        self.main = os.environ.get("RANK", "0") == "0"  # of several processes (`accelerate launch`) one writes
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CANCEL).unlink(missing_ok=True)
+        signal.signal(signal.SIGTERM, self._asked)
+
+    def _asked(self, *_: Any) -> None:
+        self.stop = True
+
+    def __call__(self, progress: Progress) -> bool:
+        self.progress = progress
+        self.curve.append([progress.step, progress.tokens, progress.loss])
+        self.stop = self.stop or (self.folder / CANCEL).exists()
+        if time.monotonic() - self.last > EVERY or progress.step == 1:
+            self.write("running")
+            self.last = time.monotonic()
+        return self.stop
+
+    def write(self, state: str, message: str = "") -> None:
+        """The status as it is, its curve thinned to what a screen can show."""
+        if not self.main:
+            return
+        known = asdict(self.progress) if self.progress else {}
+        fields = {key: known[key] for key in Status.__dataclass_fields__ if key in known}
+        _write(self.folder, Status(state=state, message=message, pid=os.getpid(), **fields), thinned(self.curve))
+
+
+def thinned(curve: list[list[float]], most: int = 500) -> list[list[float]]:
+    """At most so many points of a curve, each the mean of its neighbours."""
+    if len(curve) <= most:
+        return curve
+    import numpy as np
+
+    return [np.mean(part, axis=0).tolist() for part in np.array_split(np.array(curve, float), most)]
+
+
+def _write(folder: Path, status: Status, curve: list[list[float]]) -> None:
+    aside = folder / f".{STATUS}.{os.getpid()}.part"
+    aside.write_text(json.dumps({**asdict(status), "curve": curve}), encoding="utf-8")
+    aside.replace(folder / STATUS)
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process still runs; a child of ours that has ended is taken note of on the way."""
+    if pid <= 0:
+        return False
+    try:
+        ended, _ = os.waitpid(pid, os.WNOHANG)
+        return ended == 0
+    except ChildProcessError:  # not ours: another session's
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def work(folder: Path) -> Trained | None:
+    """What the process of a job does: train, keep the status, save the model into the folder."""
+    from datasets import Dataset, disable_progress_bars
+
+    from hare_lab import priors as prior_statements
+    from hare_lab.training.train import train
+
+    disable_progress_bars()
+    watcher = Watcher(folder)
+    watcher.write("starting")
+    try:
+        job = json.loads((folder / JOB / "job.json").read_text(encoding="utf-8"))
+        parts = {name: Dataset.from_parquet(str(folder / JOB / f"{name}.parquet"), cache_dir=str(folder / JOB)) for name in job["parts"]}
+        how = dict(job["how"])
+        if how.get("priors"):
+            how["priors"] = prior_statements.load(how["priors"])
+        chosen = Settings(**{**job["settings"], "betas": tuple(job["settings"]["betas"])}) if job["settings"] else None
+        trained = train(parts, job["model"], job["tokens"], out=folder, settings=chosen, watch=watcher, **how)
+        if not trained.report.finished:
+            watcher.write("cancelled", "stopped when asked; start the same run again to go on from its checkpoint")
+            return None
+        trained.save(folder)
+        (folder / "report.json").write_text(json.dumps(trained.report.to_dict(), indent=1), encoding="utf-8")
+        watcher.write("done")
+        return trained
+    except Exception as error:
+        watcher.write("failed", str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
+        raise
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))

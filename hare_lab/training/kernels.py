@@ -1,0 +1,184 @@
+"""The arithmetic of a training step, where transformers' own is slow on a CPU. Same numbers, fewer trips to memory.
+
+Three pieces replace theirs while a model trains, and are taken out again when it has: the loss, which never holds the scores
+of all tokens at once; the normalisation, which hands on the precision that the next product wants; and attention, which sees
+one page at a time, and in bf16 on a CPU multiplies matrices outright. Measured in benchmarks/training.py; see docs/training.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHUNK = 512  # rows of scores at a time: times 8,192 tokens they stay in a cache
+PRODUCTS = 512  # up to this context, whole matrices of scores are cheaper on a CPU than the blocks of scaled_dot_product_attention
+NAME = "hare"
+
+
+class ChunkedLoss(torch.autograd.Function):
+    """The summed cross-entropy of next tokens, from hidden states (n, width) and the output table (tokens, width), chunk by chunk.
+
+    The gradient of each chunk is made with it, so that scores live only as long as their chunk; the idea is Liger Kernel's
+    fused linear cross-entropy (Hsu et al. 2024, arXiv 2410.10989, section 3.2), written with plain products for a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, table: Tensor, targets: Tensor, wanted: bool) -> Tensor:  # type: ignore[override]
+        keep = targets >= 0
+        if not bool(keep.all()):
+            ctx.rows = keep.nonzero().squeeze(1)
+            learnt, answers = hidden[ctx.rows], targets[ctx.rows]
+        else:
+            ctx.rows, learnt, answers = None, hidden, targets
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        weights = table.to(hidden.dtype)
+        if wanted:
+            back, table_back = torch.empty_like(learnt), torch.zeros_like(table)
+        for at in range(0, len(learnt), CHUNK):
+            rows, answer = learnt[at : at + CHUNK], answers[at : at + CHUNK, None]
+            shares = torch.softmax(rows @ weights.t(), -1, dtype=torch.float32)
+            right = shares.gather(1, answer)
+            total -= right.clamp_min(torch.finfo(torch.float32).tiny).log().sum()
+            if wanted:
+                shares.scatter_(1, answer, right - 1)
+                slope = shares.to(rows.dtype)
+                torch.mm(slope, weights, out=back[at : at + CHUNK])
+                if slope.dtype == torch.float32:
+                    table_back.addmm_(slope.t(), rows)
+                else:
+                    table_back += slope.t() @ rows
+        if wanted:
+            ctx.shape = hidden.shape
+            ctx.save_for_backward(back, table_back)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+        back, table_back = ctx.saved_tensors
+        back = back * slope.to(back.dtype)
+        if ctx.rows is not None:
+            back = back.new_zeros(ctx.shape).index_copy_(0, ctx.rows, back)
+        return back, (table_back * slope), None, None
+
+
+class ProductAttention(torch.autograd.Function):
+    """Attention as three matrix products and a softmax, for short contexts on a CPU, where bf16 products are fast.
+
+    Arguments: queries (batch, heads, n, dim), keys and values (batch, kv_heads, n, dim), bias (batch, 1, n, n) of 0 and -inf.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float) -> Tensor:  # type: ignore[override]
+        batch, heads, n, dim = q.shape
+        kv = k.shape[1]
+        q, k, v = (part.to(bias.dtype) for part in (q, k, v))
+        queries = q.reshape(batch * kv, heads // kv * n, dim)
+        keys, values = k.reshape(batch * kv, n, dim), v.reshape(batch * kv, n, dim)
+        with torch.autocast(q.device.type, enabled=False):  # which would make the softmax's result twice as long
+            scores = torch.bmm(queries, keys.transpose(1, 2)).view(batch, heads, n, n)
+            shares = scores.mul_(scale).add_(bias).softmax(-1).view(batch * kv, -1, n)
+            ctx.save_for_backward(queries, keys, values, shares)
+            ctx.scale, ctx.q, ctx.k = scale, q.shape, k.shape
+            return torch.bmm(shares, values).view(q.shape)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:  # type: ignore[override]
+        queries, keys, values, shares = ctx.saved_tensors
+        slope = slope.reshape(queries.shape)
+        value_back = torch.bmm(shares.transpose(1, 2), slope)
+        share_back = torch.bmm(slope, values.transpose(1, 2))
+        score_back = torch._softmax_backward_data(share_back, shares, -1, shares.dtype).mul_(ctx.scale)
+        query_back = torch.bmm(score_back, keys)
+        key_back = torch.bmm(score_back.transpose(1, 2), queries)
+        return query_back.view(ctx.q), key_back.view(ctx.k), value_back.view(ctx.k), None, None
+
+
+def page_mask(pages: Tensor, window: int | None) -> Tensor | None:
+    """Who may see whom: (batch, 1, n, n), true for earlier tokens of the same page; None where a row is one page."""
+    n = pages.shape[1]
+    if bool((pages == pages[:, :1]).all()) and (window is None or n <= window):
+        return None
+    place = torch.arange(n, device=pages.device)
+    past = (place[:, None] >= place) & (place[:, None] - place < (window or n))
+    return ((pages[:, :, None] == pages[:, None, :]) & past)[:, None]
+
+
+def _attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float | None = None, **_: Any
+) -> tuple[Tensor, None]:
+    """Attention as transformers calls it; `attention_mask` is what `page_mask` made, as a bias where products are used."""
+    scale = scaling or query.shape[-1] ** -0.5
+    if attention_mask is not None and attention_mask.dtype != torch.bool:
+        seen = ProductAttention.apply(query, key, value, attention_mask, scale)
+    else:
+        group = query.shape[1] // key.shape[1]
+        seen = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=attention_mask, is_causal=attention_mask is None, scale=scale, enable_gqa=group > 1
+        )
+    return seen.transpose(1, 2).contiguous(), None
+
+
+class PagesLoss(nn.Module):
+    """A causal language model as a function from rows to the summed loss of their next tokens: what training minimises."""
+
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model, self.dtype = model, dtype
+
+    def forward(self, tokens: Tensor, targets: Tensor, pages: Tensor, positions: Tensor) -> Tensor:
+        hidden = read(self.model, tokens, pages, positions, self.dtype).flatten(0, 1)
+        loss: Tensor = ChunkedLoss.apply(hidden, self.model.lm_head.weight, targets.flatten(), torch.is_grad_enabled())
+        return loss
+
+
+def read(model: Any, tokens: Tensor, pages: Tensor, positions: Tensor, dtype: torch.dtype) -> Tensor:
+    """The model's last hidden states (batch, n, width) in `dtype`, each token having seen its own page alone."""
+    with torch.autocast(tokens.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        mask = page_mask(pages, model.config.sliding_window)
+        if tokens.device.type == "cpu" and dtype == torch.bfloat16 and tokens.shape[1] <= PRODUCTS:
+            mask = _bias(mask, tokens, dtype)
+        seen = model.model(input_ids=tokens, position_ids=positions, attention_mask=mask, use_cache=False)
+    hidden: Tensor = seen.last_hidden_state.to(dtype)
+    return hidden
+
+
+def _bias(mask: Tensor | None, tokens: Tensor, dtype: torch.dtype) -> Tensor:
+    n = tokens.shape[1]
+    if mask is None:
+        mask = torch.ones(n, n, dtype=torch.bool, device=tokens.device).tril()[None, None]
+    return torch.zeros(mask.shape, dtype=dtype, device=tokens.device).masked_fill_(~mask, float("-inf"))
+
+
+@contextmanager
+def hastened(model: Any) -> Iterator[None]:
+    """Train `model` with the pieces above; afterwards it is transformers' own again."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
+    before = model.config._attn_implementation
+    norms = [module for module in model.modules() if type(module).__name__.endswith("RMSNorm")]
+    model.config._attn_implementation = NAME
+    for norm in norms:
+        norm.forward = _norm(norm)
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = before
+        for norm in norms:
+            del norm.forward
+
+
+def _norm(module: Any) -> Any:
+    """The module's normalisation in one step, its result in the precision of the product that follows."""
+
+    def forward(hidden: Tensor) -> Tensor:
+        normed = F.rms_norm(hidden.float(), (hidden.shape[-1],), module.weight, module.variance_epsilon)
+        kind = hidden.device.type
+        return normed.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else normed
+
+    return forward

@@ -1,0 +1,63 @@
+"""Will it fit? Memory and disk, estimated before the first step, so that a run does not die in its middle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hare_lab.errors import InputError
+from hare_lab.training.settings import Settings
+
+WEIGHT, GRADIENT, MOMENTS = 4, 4, 8  # bytes a parameter
+PIECES = 22  # numbers kept a token, layer and dimension between forward and backward; measured on hare-1m to hare-50m
+
+
+def memory_needed(parameters: int, layers: int, width: int, settings: Settings, precision: str) -> int:
+    """Bytes that training takes: weights, gradients, AdamW's moments, and what a pass keeps for its way back."""
+    fixed = parameters * (WEIGHT + GRADIENT + MOMENTS + (2 if precision == "bf16" else 0))
+    rows = min(settings.micro, settings.batch)
+    return int(fixed + rows * settings.context * layers * width * PIECES * (3 if precision == "bf16" else 4))
+
+
+def disk_needed(parameters: int) -> int:
+    """Bytes that two checkpoints (the old one stays until the new one stands) and the final model take."""
+    return parameters * (2 * (WEIGHT + MOMENTS) + WEIGHT)
+
+
+def check_memory(model: Any, settings: Settings, precision: str, device: str, folder: Path | None) -> None:
+    """Raise InputError where memory or disk will not do."""
+    parameters = sum(p.numel() for p in model.parameters())
+    needed = memory_needed(parameters, model.config.num_hidden_layers, model.config.hidden_size, settings, precision)
+    # the weights are in memory by now
+    free = available_memory() if device == "cpu" else None
+    if free is not None and needed - parameters * WEIGHT > free:
+        raise InputError(
+            f"training this model takes about {_gib(needed)} of memory and {_gib(free)} are free; take a smaller model, or fewer rows a pass "
+            "(--micro)"
+        )
+    if folder:
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        room = shutil.disk_usage(there).free
+        if disk_needed(parameters) > room:
+            raise InputError(
+                f"checkpoints of this model take about {_gib(disk_needed(parameters))} and {_gib(room)} are free in {there}; free some space "
+                "or choose another folder"
+            )
+
+
+def available_memory() -> int | None:
+    """Bytes that may still be taken: of the machine, and of the group that this process is confined to, where it is."""
+    info = Path("/proc/meminfo")
+    if not info.exists():
+        return None if not hasattr(os, "sysconf") else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = next(int(line.split()[1]) * 1024 for line in info.read_text().splitlines() if line.startswith("MemAvailable"))
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.exists() and (most := limit.read_text().strip()) != "max":
+        free = min(free, int(most) - int(used.read_text()))
+    return free
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB"
