@@ -51,14 +51,8 @@ def train(
     if not data:
         raise InputError("no data; give pages to train on, such as pages.jsonl or demo")
     size = models.shape(model)
-    how = training.Settings(
-        context=context or size.context,
-        batch=batch,
-        micro=micro,
-        learning_rate=rate,
-        schedule=_one_of(schedule),
-        precision=_one_of(precision),
-    )
+    judged: dict[str, Any] = {"schedule": schedule, "precision": precision}  # words, until `Settings` has judged them
+    how = training.Settings(context=context or size.context, batch=batch, micro=micro, learning_rate=rate, **judged)
     if tokens < 1:
         raise InputError(f"--tokens is {tokens}; give 1 or more")
     parts = {name: _pages(source, name, limit, column, seed) for name, source in (("D1", data), ("D2", d2), ("D3", d3)) if source}
@@ -85,7 +79,7 @@ def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, 
     except OSError as error:
         raise InputError(f"--out {out} can't be written ({error.strerror}); choose another folder") from error
     statement = load(priors) if priors else default()
-    with tqdm(total=tokens, unit=" tokens", desc=model, disable=None) as bar:
+    with watcher, tqdm(total=tokens, unit=" tokens", desc=model, disable=None) as bar:
 
         def watch(progress: training.Progress) -> bool:
             bar.update(progress.tokens - bar.n)
@@ -121,11 +115,6 @@ def _pages(source: str, name: str, limit: int | None, column: str | None, seed: 
     if name != "D1" and source == "-":
         raise InputError(f"--{name.lower()} - can't be: the standard input is one; save it to a file and give that")
     return corpus.load(source, column=column, limit=limit, seed=seed).pages
-
-
-def _one_of(word: str) -> Any:
-    """A word as it is: `Settings` judges it."""
-    return word
 
 
 def _line(found: Any) -> str:

@@ -128,7 +128,7 @@ def learning_rate(rates: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         return look.nothing("No step to show", theme)
     look.need_numbers(rates, ["step", "rate"], "learning rate")
     named = rates["schedule"].astype(str) if "schedule" in rates.columns else pd.Series("learning rate", index=rates.index)
-    top = rates.loc[rates["rate"].idxmax()]
+    top = rates.iloc[int(rates["rate"].to_numpy(float).argmax())]
     title = f"The rate peaks at {top['rate']:.2g} in step {top['step']:,.0f} and ends at {rates['rate'].iloc[-1]:.1g}"
     names = list(dict.fromkeys(named))
     figure = look.canvas(title, f"{rates['step'].max():,.0f} steps", theme=theme, height=0.75, right=10 if len(names) > 1 else 0)
@@ -170,11 +170,8 @@ def _curve_words(curve: pd.DataFrame, runs: pd.Series, names: list[str]) -> tupl
 
 def _cost_words(cards: pd.DataFrame, here: str) -> tuple[str, str]:
     first, last = cards.iloc[0], cards.iloc[-1]
-    title = f"{first['name']} takes {time_of(first['hours_here'])} here, {last['name']} {time_of(last['hours_here'])}"
+    title = f"On {here} {first['name']} takes {time_of(first['hours_here'])}, {last['name']} {time_of(last['hours_here'])}"
     shares = (cards["tokens"] / cards["parameters"]).to_numpy(float)
-    each = (
-        f"{shares[0]:,.0f} tokens a parameter"
-        if np.allclose(shares, shares[0], rtol=0.02)
-        else f"{cards['tokens'].iloc[0]:,.0f} tokens each"
-    )
+    even = np.allclose(shares, shares[0], rtol=0.02)
+    each = f"{shares[0]:,.0f} tokens a parameter" if even else f"{cards['tokens'].iloc[0]:,.0f} tokens each"
     return title, f"{each}; {time_of(last['hours_gpu'])} for {last['name']} on one large GPU"

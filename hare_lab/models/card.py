@@ -52,7 +52,7 @@ class TrainingCard(Report):
             ("operations a token (forward and backward)", f"{self.flops_per_token:.3g}"),
             ("training tokens", self.tokens),
             ("operations in all", f"{self.flops:.3g}"),
-            ("this machine", f"{duration(self.hours_here)} ({self.precision}, {self.peak / 1e9:,.0f} billion a second, {self.share:.0%} used)"),
+            ("this machine", f"{duration(self.hours_here)} ({self.precision}, {self.share:.0%} of {self.peak / 1e9:,.0f} billion/s)"),
             ("one H200-class GPU", f"{duration(self.hours_gpu)} ({GPU_SHARE:.0%} of its bf16 peak)"),
         ]  # fmt: skip
 

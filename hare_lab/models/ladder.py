@@ -94,7 +94,8 @@ def config(name: str, *, vocabulary: int | None = None, **special: Any) -> Mistr
     return MistralConfig(
         vocab_size=vocabulary or size.vocabulary, hidden_size=size.width, intermediate_size=size.ffn, num_hidden_layers=size.layers,
         num_attention_heads=size.heads, num_key_value_heads=size.kv_heads, head_dim=HEAD, hidden_act="silu", rms_norm_eps=1e-5,
-        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0}, sliding_window=size.window, max_position_embeddings=size.positions, initializer_range=0.02,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        sliding_window=size.window, max_position_embeddings=size.positions, initializer_range=0.02,
         tie_word_embeddings=size.tied, use_cache=True, architectures=["MistralForCausalLM"], **special,
     )  # fmt: skip
 

@@ -9,17 +9,19 @@ the priors). A run can be killed and goes on to the same losses; it can run in t
 """
 
 from hare_lab.training.background import Job, Status, launch
-from hare_lab.training.loop import evaluate, fit, page_losses
+from hare_lab.training.loop import fit
 from hare_lab.training.mixture import FIRST_STAGE, Order, Stage, order, recipe, repeats
 from hare_lab.training.packing import IGNORE, Packed, Rows, pack, pack_whole
 from hare_lab.training.perplexity import load_model, perplexity, score
 from hare_lab.training.report import Progress, TrainingReport
+from hare_lab.training.scoring import evaluate, page_losses, precision_here
 from hare_lab.training.settings import Settings, rate_at
 from hare_lab.training.tokens import encode, load_tokenizer, train_tokenizer
 from hare_lab.training.train import CHECKPOINTS, Trained, continuation, model_card, train
 
 __all__ = [
     "CHECKPOINTS", "FIRST_STAGE", "IGNORE", "Job", "Order", "Packed", "Progress", "Rows", "Settings", "Stage", "Status", "Trained",
-    "TrainingReport", "continuation", "encode", "evaluate", "fit", "launch", "load_model", "load_tokenizer", "model_card", "order", "pack",
-    "pack_whole", "page_losses", "perplexity", "rate_at", "recipe", "repeats", "score", "train", "train_tokenizer",
+    "TrainingReport", "continuation", "encode", "evaluate", "fit", "launch", "load_model", "load_tokenizer", "model_card", "order",
+    "pack", "pack_whole", "page_losses", "perplexity", "precision_here", "rate_at", "recipe", "repeats", "score", "train",
+    "train_tokenizer",
 ]  # fmt: skip

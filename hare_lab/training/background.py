@@ -159,7 +159,13 @@ class Watcher:
         self.main = os.environ.get("RANK", "0") == "0"  # of several processes (`accelerate launch`) one writes
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CANCEL).unlink(missing_ok=True)
-        signal.signal(signal.SIGTERM, self._asked)
+
+    def __enter__(self) -> Watcher:
+        self._before = signal.signal(signal.SIGTERM, self._asked)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
 
     def _asked(self, *_: Any) -> None:
         self.stop = True
@@ -232,7 +238,8 @@ def work(folder: Path) -> Trained | None:
         if how.get("priors"):
             how["priors"] = prior_statements.load(how["priors"])
         chosen = Settings(**{**job["settings"], "betas": tuple(job["settings"]["betas"])}) if job["settings"] else None
-        trained = train(parts, job["model"], job["tokens"], out=folder, settings=chosen, watch=watcher, **how)
+        with watcher:
+            trained = train(parts, job["model"], job["tokens"], out=folder, settings=chosen, watch=watcher, **how)
         if not trained.report.finished:
             watcher.write("cancelled", "stopped when asked; start the same run again to go on from its checkpoint")
             return None

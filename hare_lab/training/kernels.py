@@ -28,7 +28,7 @@ class ChunkedLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, table: Tensor, targets: Tensor, wanted: bool) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, hidden: Tensor, table: Tensor, targets: Tensor, wanted: bool) -> Tensor:
         keep = targets >= 0
         if not bool(keep.all()):
             ctx.rows = keep.nonzero().squeeze(1)
@@ -58,7 +58,7 @@ class ChunkedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None]:
         back, table_back = ctx.saved_tensors
         back = back * slope.to(back.dtype)
         if ctx.rows is not None:
@@ -73,7 +73,7 @@ class ProductAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float) -> Tensor:
         batch, heads, n, dim = q.shape
         kv = k.shape[1]
         q, k, v = (part.to(bias.dtype) for part in (q, k, v))
@@ -87,7 +87,7 @@ class ProductAttention(torch.autograd.Function):
             return torch.bmm(shares, values).view(q.shape)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         queries, keys, values, shares = ctx.saved_tensors
         slope = slope.reshape(queries.shape)
         value_back = torch.bmm(shares.transpose(1, 2), slope)
@@ -159,8 +159,11 @@ def hastened(model: Any) -> Iterator[None]:
     """Train `model` with the pieces above; afterwards it is transformers' own again."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
     before = model.config._attn_implementation
+    if before == NAME:  # an evaluation amid training
+        yield
+        return
+    ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
     norms = [module for module in model.modules() if type(module).__name__.endswith("RMSNorm")]
     model.config._attn_implementation = NAME
     for norm in norms:

@@ -34,16 +34,16 @@ def check_memory(model: Any, settings: Settings, precision: str, device: str, fo
     free = available_memory() if device == "cpu" else None
     if free is not None and needed - parameters * WEIGHT > free:
         raise InputError(
-            f"training this model takes about {_gib(needed)} of memory and {_gib(free)} are free; take a smaller model, or fewer rows a pass "
-            "(--micro)"
+            f"training this model takes about {_gib(needed)} of memory and {_gib(free)} are free; take a smaller model, "
+            "or fewer rows a pass (--micro)"
         )
     if folder:
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         room = shutil.disk_usage(there).free
         if disk_needed(parameters) > room:
             raise InputError(
-                f"checkpoints of this model take about {_gib(disk_needed(parameters))} and {_gib(room)} are free in {there}; free some space "
-                "or choose another folder"
+                f"checkpoints of this model take about {_gib(disk_needed(parameters))} and {_gib(room)} are free in {there}; free some "
+                "space or choose another folder"
             )
 
 

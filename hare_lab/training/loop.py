@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from hare_lab.training import checkpoints, mixture
 from hare_lab.training.limits import check_memory
 from hare_lab.training.packing import IGNORE, Packed
 from hare_lab.training.report import Progress, TrainingReport
+from hare_lab.training.scoring import evaluate, precision_here
 from hare_lab.training.settings import Settings, rate_at
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def fit(
         raise InputError(f"the budget is {tokens} tokens; give 1 or more")
     accelerator = Accelerator()
     device = accelerator.device
-    precision = _precision(how.precision, device.type)
+    precision = precision_here(how.precision, device.type)
     check_memory(model, how, precision, device.type, folder)
     sizes = {part: len(rows) for part, rows in parts.items()}
     recipe = tuple(stages or (mixture.Stage("one", 1.0, sizes),))
@@ -140,42 +141,6 @@ def fit(
     )  # fmt: skip
 
 
-def evaluate(model: MistralForCausalLM, rows: Packed, *, precision: str = "fp32", batch: int = 16) -> float:
-    """Mean loss of a model on rows, in nats a token, each page seeing itself alone."""
-    losses, counts = page_losses(model, rows, precision=precision, batch=batch)
-    return float(losses.sum() / counts.sum())
-
-
-def page_losses(model: MistralForCausalLM, rows: Packed, *, precision: str = "fp32", batch: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Summed loss (nats) and number of learnt tokens of each page of `rows`, as arrays of shape (n_pages,)."""
-    import torch
-    import torch.nn.functional as F
-
-    from hare_lab.training import kernels
-
-    pages = len(rows.starts) - 1
-    losses, counts = np.zeros(pages + 1), np.zeros(pages + 1, np.int64)  # one more for what fills the last row
-    device = next(model.parameters()).device
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    was = model.training
-    model.eval()
-    with torch.inference_mode(), kernels.hastened(model):
-        for at in range(0, len(rows), batch):
-            chosen = rows.rows(np.arange(at, min(at + batch, len(rows))))
-            tokens, targets, page, positions = (torch.from_numpy(part).to(device) for part in chosen)
-            hidden = kernels.read(model, tokens, page, positions, kind).flatten(0, 1)
-            table, wanted = model.lm_head.weight.to(hidden.dtype), targets.flatten()
-            each = [
-                F.cross_entropy((hidden[i : i + kernels.CHUNK] @ table.t()).float(), wanted[i : i + kernels.CHUNK], reduction="none", ignore_index=IGNORE)
-                for i in range(0, len(hidden), kernels.CHUNK)
-            ]  # fmt: skip
-            where = chosen.pages.ravel()
-            losses += np.bincount(where, torch.cat(each).double().cpu().numpy(), minlength=pages + 1)
-            counts += np.bincount(where, chosen.targets.ravel() != IGNORE, minlength=pages + 1).astype(np.int64)
-    model.train(was)
-    return losses[:pages], counts[:pages]
-
-
 def _step(module: Any, rows: Sequence[np.ndarray], how: Settings, accelerator: Any, optimizer: Any) -> float:
     """One optimizer step on a batch, in passes of `micro` rows; the mean loss of its tokens.
 
@@ -229,24 +194,6 @@ def _optimizer(model: Any, how: Settings) -> Any:
         {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=0.0, betas=how.betas, eps=how.eps, fused=True)
-
-
-def _precision(asked: str, device: str) -> Literal["fp32", "bf16"]:
-    """bf16 where the machine multiplies in it."""
-    import torch
-
-    if asked in ("fp32", "bf16"):
-        return "bf16" if asked == "bf16" else "fp32"
-    if device == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported() and _native() else "fp32"
-
-
-def _native() -> bool:
-    """Whether this CPU multiplies bf16 itself; where it does not, bf16 is slower than fp32."""
-    info = Path("/proc/cpuinfo")
-    flags = info.read_text() if info.exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def _default_rate(model: Any) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hare_lab.errors import InputError
-from hare_lab.training.loop import _precision, page_losses
 from hare_lab.training.packing import pack_whole
+from hare_lab.training.scoring import page_losses, precision_here
 from hare_lab.training.tokens import load_tokenizer
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def score(
     """Perplexity per token and bits per byte of each text, as arrays of shape (n_texts,)."""
     rows, places = pack_whole(texts, tokenizer, context)
     device = next(model.parameters()).device.type
-    losses, counts = page_losses(model, rows, precision=_precision(precision, device), batch=batch)
+    losses, counts = page_losses(model, rows, precision=precision_here(precision, device), batch=batch)
     sizes = np.array([len(text.encode("utf-8", "surrogatepass")) for text in texts])
     there = (places >= 0) & (sizes > 0)
     nats, learnt = np.full(len(texts), np.nan), np.ones(len(texts))

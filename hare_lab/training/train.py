@@ -121,10 +121,8 @@ def continuation(model: Any, tokenizer: Any, prompt: str = "", *, tokens: int = 
     """How a model goes on from `prompt`, drawn by `seed`; the caller's random state stays as it was."""
     import torch
 
-    ids = [
-        *([tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []),
-        *tokenizer(prompt, add_special_tokens=False)["input_ids"],
-    ]
+    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    ids = [*start, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(seed)
         given = torch.tensor([ids or [tokenizer.eos_token_id]])
