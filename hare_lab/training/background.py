@@ -225,7 +225,7 @@ def work(folder: Path) -> Trained | None:
     """What the process of a job does: train, keep the status, save the model into the folder."""
     from datasets import Dataset, disable_progress_bars
 
-    from hare_lab import priors as prior_statements
+    from hare_lab.priors import load as load_priors
     from hare_lab.training.train import train
 
     disable_progress_bars()
@@ -236,7 +236,7 @@ def work(folder: Path) -> Trained | None:
         parts = {name: Dataset.from_parquet(str(folder / JOB / f"{name}.parquet"), cache_dir=str(folder / JOB)) for name in job["parts"]}
         how = dict(job["how"])
         if how.get("priors"):
-            how["priors"] = prior_statements.load(how["priors"])
+            how["priors"] = load_priors(how["priors"])
         chosen = Settings(**{**job["settings"], "betas": tuple(job["settings"]["betas"])}) if job["settings"] else None
         with watcher:
             trained = train(parts, job["model"], job["tokens"], out=folder, settings=chosen, watch=watcher, **how)
