@@ -23,6 +23,7 @@ from hare_lab.cli.leakage import leakage
 from hare_lab.cli.map import map_
 from hare_lab.cli.results import remedy
 from hare_lab.cli.run import run
+from hare_lab.cli.synthesize import synthesize
 from hare_lab.cli.train import train
 from hare_lab.errors import InputError
 
@@ -47,6 +48,7 @@ app.command()(coverage)
 app.command()(evaluate)
 app.command()(leakage)
 app.command()(figure)
+app.command()(synthesize)
 app.command()(bench)
 app.command()(doctor)
 

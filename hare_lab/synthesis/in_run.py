@@ -1,0 +1,72 @@
+"""Synthesis for a run: its ledger, pages and priors in, the artifacts `synthetic`, `synthetic_rejected` and `synthesis` out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hare_lab.corpus.pages import token_counts
+from hare_lab.run import Run
+from hare_lab.synthesis.backends import Backend
+from hare_lab.synthesis.context import context
+from hare_lab.synthesis.filters import Context
+from hare_lab.synthesis.generate import synthesize
+from hare_lab.synthesis.prompts import FOLDER
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from hare_lab.synthesis.report import SynthesisReport
+
+INPUTS = ("gaps", "mapped", "vectors")
+
+
+def context_of(run: Run, prompts: Path | None = None) -> Context:
+    """What replies to the run's gaps are measured against: its pages, their vectors and topics, its priors."""
+    placed = list(run.load("placed")["topic"]) if run.has("placed") else None
+    return context(run.load("mapped"), run.load("vectors"), run.priors, placed=placed, prompts=prompts or FOLDER)
+
+
+def write_for_gaps(
+    run: Run,
+    backend: Backend,
+    *,
+    tokens: int,
+    worst: int = 5,
+    shares: Mapping[str, float] | None = None,
+    prompts: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> tuple[Dataset, Dataset, SynthesisReport]:
+    """`synthesize` for a run, kept as its artifacts: made anew only if ledger, pages, priors, prompts, model or settings changed.
+
+    Raises
+    ------
+    MissingArtifactError
+        If the run has no ledger or no map yet; names the notebook that makes it.
+    InputError
+        As `synthesize` does.
+    """
+    inputs = [*INPUTS, *(["placed"] if run.has("placed") else [])]
+    where = context_of(run, prompts)
+    templates = {kind: template.text for kind, template in where.prompts.templates.items()}
+    params: dict[str, Any] = {
+        "tokens": tokens, "worst": worst, "shares": dict(shares or {}), "limit": limit, "seed": seed, "model": backend.model,
+        "templates": templates, "audiences": dict(where.prompts.audiences), "styles": dict(where.prompts.styles),
+        "priors": run.priors.to_dict(),
+    }  # fmt: skip
+    count = lambda texts: token_counts(texts, run.priors.tokenizer)  # noqa: E731
+
+    def build() -> tuple[Dataset, Dataset, SynthesisReport]:
+        made = synthesize(run.load("gaps"), where, backend, tokens=tokens, count=count, worst=worst, shares=shares, limit=limit, seed=seed)
+        return made.accepted, made.rejected, made.report
+
+    accepted, rejected, report = run.make(
+        ("synthetic", "synthetic_rejected", "synthesis"),
+        build,
+        inputs=inputs,
+        params=params,
+        code=["synthesis"],
+    )
+    return accepted, rejected, report
