@@ -1,4 +1,4 @@
-"""The command line: `hare-lab run | map | evaluate | leakage | figure | bench | doctor`, one file a command.
+"""The command line, one file a command; `hare-lab --help` lists them.
 
 Each command wires the package's functions together, writes its results with a report beside them, and exits 0, or 2 with
 one sentence where the input or the usage is wrong. Heavy modules are imported inside the commands, so that `--help` is
@@ -23,6 +23,7 @@ from hare_lab.cli.leakage import leakage
 from hare_lab.cli.map import map_
 from hare_lab.cli.results import remedy
 from hare_lab.cli.run import run
+from hare_lab.cli.score import score
 from hare_lab.cli.synthesize import synthesize
 from hare_lab.cli.train import train
 from hare_lab.errors import InputError
@@ -43,6 +44,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceb
 
 app.command()(run)
 app.command("map")(map_)
+app.command()(score)
 app.command()(train)
 app.command()(coverage)
 app.command()(evaluate)

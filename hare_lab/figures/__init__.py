@@ -17,14 +17,16 @@ from hare_lab.figures.export import FORMATS, from_json, has_browser, html, image
 from hare_lab.figures.leakage import leak_counts, leak_deltas, leaks_on_map, repetition_rates
 from hare_lab.figures.look import THEMES, color_of, colors_of, escape
 from hare_lab.figures.maps import topic_map
+from hare_lab.figures.quality import quality_by_topic, quality_reasons, rule_failures
 from hare_lab.figures.synthesis import coverage_before_after, synthesis_composition, synthesis_funnel, synthesis_pipeline
 from hare_lab.figures.topics import diversity_profile, topic_hierarchy, topic_sizes
 from hare_lab.figures.training import learning_rate, loss_curve, training_costs
 
 __all__ = [
     "FORMATS", "THEMES", "before_after_map", "bits_by_topic", "cleaning_funnel", "color_of", "colors_of", "composition",
-    "coverage_before_after", "coverage_treemap", "diversity_profile", "escape", "from_json", "has_browser", "html", "image", "leaderboard",
-    "leak_counts", "leak_deltas", "leaks_on_map", "learning_rate", "loss_curve", "page_lengths", "quality_diversity", "repetition_rates",
-    "similarity_histogram", "synthesis_composition", "synthesis_funnel", "synthesis_pipeline", "task_scores", "themed", "topic_hierarchy",
-    "topic_map", "topic_sizes", "training_costs", "wanted_and_have",
+    "coverage_before_after", "coverage_treemap", "diversity_profile", "escape", "from_json", "has_browser", "html", "image",
+    "leaderboard", "leak_counts", "leak_deltas", "leaks_on_map", "learning_rate", "loss_curve", "page_lengths", "quality_by_topic",
+    "quality_diversity", "quality_reasons", "repetition_rates", "rule_failures", "similarity_histogram", "synthesis_composition",
+    "synthesis_funnel", "synthesis_pipeline", "task_scores", "themed", "topic_hierarchy", "topic_map", "topic_sizes",
+    "training_costs", "wanted_and_have",
 ]  # fmt: skip

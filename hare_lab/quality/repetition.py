@@ -121,5 +121,3 @@ def _said_before(batch: Batch, n: int, places: Ints, ids: Ints) -> Floats:
             seen[gram] = 1
     chosen = np.array(hits, np.int64)
     return batch.totals(batch.words.page[places[chosen]], letters[chosen])
-
-

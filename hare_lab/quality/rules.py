@@ -117,8 +117,7 @@ class RuleReport(Report):
 
     def passes(self) -> Bools:
         """Which pages fail no rule."""
-        passed: Bools = ~self.verdicts().to_numpy().any(axis=1)
-        return passed
+        return np.asarray(~self.verdicts().to_numpy().any(axis=1), bool)
 
     def share_passed(self) -> Floats:
         """For each page the share of the rules that it passes."""
@@ -151,7 +150,9 @@ class RuleReport(Report):
 
     def _repr_html_(self) -> str:
         table = self.table().sort_values("pages", ascending=False, kind="stable")
-        rows = [(r.rule, f"{r.bound} {readable(float(r.threshold))} {r.meaning}", r.pages, r.alone) for r in table.itertuples() if r.pages]
+        rows = [
+            (r.rule, f"{r.bound} {readable(float(str(r.threshold)))} {r.meaning}", r.pages, r.alone) for r in table.itertuples() if r.pages
+        ]
         passed = int(self.passes().sum())
         caption = f"{self.title}: {passed:,} of {len(self.values):,} pages pass all {len(self.rules)}"
         return html_table(rows, ("rule", "a page must have", "pages that fail it", "and no other"), caption)
@@ -171,9 +172,7 @@ def chosen(thresholds: Mapping[str, float], known: Sequence[Rule] = RULES) -> tu
             raise InputError(f'priors: "quality.rules.{name}" is no rule; the rules are {", ".join(names)}')
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
             raise InputError(f'priors: the threshold "quality.rules.{name}" is {value}; give a number')
-    return tuple(
-        Rule(r.name, r.family, r.bound, float(thresholds[r.name]), r.meaning) if r.name in thresholds else r for r in known
-    )
+    return tuple(Rule(r.name, r.family, r.bound, float(thresholds[r.name]), r.meaning) if r.name in thresholds else r for r in known)
 
 
 def check_rules(pages: Dataset, thresholds: Mapping[str, float] | None = None) -> RuleReport:

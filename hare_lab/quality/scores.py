@@ -1,0 +1,286 @@
+"""How good is each page of a corpus, by the published rules and by a scorer that learnt from what the priors call good?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hare_lab.errors import InputError
+from hare_lab.priors import Priors
+from hare_lab.quality.rules import RuleReport, check_rules, chosen, need_words
+from hare_lab.quality.scorer import FEWEST, OPINIONS, Fitted, Scorer, evidence, fit, train
+from hare_lab.report_base import Report, html_table
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from hare_lab.corpus import Loaded
+
+Floats = NDArray[np.float64]
+SAMPLE = "sample"
+
+
+@dataclass(frozen=True)
+class QualityReport(Report):
+    """What was scored, against what, and how.
+
+    Attributes
+    ----------
+    pages, good : pages scored, and pages named as good
+    calibrated_against : which pages a score of 0.7 is better than 70 % of
+    weights : log-odds that a standard deviation of each opinion is worth, after learning
+    calibration_error : of the likeness, cross-fitted
+    passed : share of pages that pass every rule
+    mean, low, high : quality over the corpus: its mean and its quartiles
+    """
+
+    title: ClassVar[str] = "Quality"
+
+    pages: int
+    good: int
+    good_from: str
+    calibrated_against: str
+    weights: dict[str, float]
+    calibration_error: float
+    passed: float
+    mean: float
+    low: float
+    high: float
+    below_floor: int
+    floor: float
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, Any]] = [
+            ("pages", self.pages),
+            ("pages that pass every published rule", f"{self.passed:.0%}"),
+            ("good pages to learn from", f"{self.good:,} ({self.good_from})"),
+            ("a score of 0.7 is better than 70 % of", self.calibrated_against),
+            ("mean score, and the middle half", f"{self.mean:.2f} ({self.low:.2f} to {self.high:.2f})"),
+            (f"pages below the floor of the priors ({self.floor:g})", self.below_floor),
+            ("likeness to the good pages is off by", f"{self.calibration_error:.3f} on average"),
+            ("what an opinion counts", ", ".join(f"{name} {weight:.2f}" for name, weight in self.weights.items())),
+        ]
+        return html_table(rows, caption=self.title)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """`table`: id, quality, rules_failed, likeness, then each rule's value, in the order of the pages."""
+
+    table: Dataset
+    report: QualityReport
+    rules: RuleReport
+    scorer: Scorer
+
+
+def reference(priors: Priors) -> Dataset:
+    """The pages that the priors name as good.
+
+    `sample` means the bundled pages whose tier is "reference": that choice reads the truth about the sample, and is the one
+    step that does, for the priors say so. Anything else is a path, as `corpus.load` takes it.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 20, or the path is none.
+    """
+    from datasets import Dataset
+
+    from hare_lab import corpus, texts
+
+    name = priors.quality.good
+    if name == SAMPLE:
+        truth = texts.sample_truth()
+        wanted = {row["id"] for row in truth if row["tier"] == "reference" and row["language"] == "en"}
+        pages = Dataset.from_list([{**page, "id": f"sample#{page['id']}"} for page in texts.sample_pages() if page["id"] in wanted])
+    else:
+        found = Path(name)
+        pages = corpus.load(str(found if found.exists() or name.startswith("hf:") else priors.find(name))).pages
+    if len(pages) < FEWEST:
+        raise InputError(f'quality: the good pages "{name}" are {len(pages)}, and a scorer learns from {FEWEST} or more; name more of them')
+    return pages
+
+
+def score(
+    pages: Dataset,
+    vectors: NDArray[np.floating[Any]],
+    priors: Priors,
+    *,
+    good: Dataset | None = None,
+    good_vectors: NDArray[np.floating[Any]] | None = None,
+    groups: Sequence[int] | NDArray[np.int64] | None = None,
+    model: str | None = None,
+    seed: int = 0,
+) -> Scores:
+    """Score every page, by rules and by a scorer that is taught here.
+
+    Parameters
+    ----------
+    pages : Dataset with `id` and `text`: the pool
+    vectors : array of shape (n_pages, dim), unit rows
+    good, good_vectors : pages to learn from, and their vectors
+        Default: what the priors name, embedded here.
+    groups : array of shape (n_pages,)
+        What each page is about (`nearest_cluster`). A page is never scored by a model that saw its group. Default: groups found among
+        the vectors.
+    model : embedding model for the good pages; the one that made `vectors`
+
+    Raises
+    ------
+    InputError
+        If there is no page or a page has no words, lengths differ, there are fewer than 20 good pages, or a threshold of the
+        priors names no rule.
+    """
+    if len(pages) != len(vectors):
+        raise InputError(f"quality: {len(pages):,} pages but {len(vectors):,} vectors; give one a page, in the same order")
+    rules = check_rules(pages, priors.quality.rules)
+    texts = list(pages["text"])
+    if good is None:
+        good = reference(priors)
+    if good_vectors is None:
+        good_vectors = _embedded(good, model)
+    good_texts = list(good["text"])
+    need_words(good_texts, good["id"])
+    if len(good) < FEWEST:
+        raise InputError(f"quality: there are {len(good)} good pages, and a scorer learns from {FEWEST} or more; name more of them")
+    named = {*good_texts, *good["id"]}
+    is_good = np.array([text in named or page in named for text, page in zip(texts, pages["id"], strict=True)])
+    pool = texts, np.asarray(vectors)
+    against = "the corpus itself"
+    own = int((~is_good).sum())
+    if own < FEWEST:
+        from hare_lab.texts import sample_pages
+
+        others = [page["text"] for page in sample_pages() if page["text"] not in named]
+        pool = [*texts, *others], np.concatenate([vectors, _embedded(others, model)])
+        is_good = np.concatenate([is_good, np.zeros(len(others), bool)])
+        against = f"the bundled pages and the corpus, which alone has too few pages ({own})"
+        groups = None
+    group = np.asarray(groups) if groups is not None else _groups(pool[1], seed)
+    present = {*pool[0], *pages["id"]}
+    outside = [row for row, (text, page) in enumerate(zip(good_texts, good["id"], strict=True)) if not {text, page} & present]
+    joined = np.concatenate([pool[1], np.asarray(good_vectors)[outside]])
+    group = np.concatenate([group, _nearest_group(np.asarray(good_vectors)[outside], pool[1], group)])
+    known = evidence([*pool[0], *(good_texts[row] for row in outside)], joined)
+    fitted = fit(known, np.concatenate([is_good, np.ones(len(outside), bool)]), group, seed=seed)
+    name = "bundled reference pages" if priors.quality.good == SAMPLE else priors.quality.good
+    return _scores(pages, fitted.quality[: len(pages)], fitted.likeness[: len(pages)], rules, fitted, priors, (len(good), name, against))
+
+
+def apply(pages: Dataset, vectors: NDArray[np.floating[Any]] | None, fitted: Fitted, priors: Priors) -> Scores:
+    """Score pages by a scorer that was taught elsewhere, such as on one's own good and bad examples (`train`).
+
+    Raises
+    ------
+    InputError
+        If there is no page, a page has no words, or a threshold of the priors names no rule.
+    """
+    rules = check_rules(pages, priors.quality.rules)
+    logits = fitted.scorer.log_odds(list(pages["text"]), vectors)
+    told = fitted.good, "your good examples", "your bad examples"
+    return _scores(pages, fitted.scorer.quality(logits), fitted.scorer.likeness(logits), rules, fitted, priors, told)
+
+
+def score_source(
+    source: Any,
+    priors: Priors,
+    *,
+    good: str | None = None,
+    bad: str | None = None,
+    classifier: str | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    column: str | None = None,
+    model: str | None = None,
+) -> tuple[Loaded, Dataset, Scores]:
+    """Load a corpus and score it: what `hare-lab score` does.
+
+    Parameters
+    ----------
+    source, limit, column, seed : see `corpus.load`
+    good, bad : sources of example pages; with both, the scorer learns from them alone
+    classifier : see `load_classifier`; adds a column `classifier`
+
+    Returns
+    -------
+    What was loaded, its pages with the scores and verdicts (`failed_RULE`) as columns, and the scores.
+
+    Raises
+    ------
+    InputError
+        As `corpus.load` and `score` do; or if there are bad examples but no good ones.
+    """
+    import dataclasses
+
+    import pyarrow as pa
+
+    from hare_lab import corpus
+    from hare_lab.corpus.pages import with_columns
+    from hare_lab.quality.classifier import load_classifier
+
+    if bad is not None and good is None:
+        raise InputError("bad examples alone teach one side only; give good ones too, with --good")
+    chosen(priors.quality.rules)
+    grade = load_classifier(classifier) if classifier else None
+    if good is not None:
+        priors = dataclasses.replace(priors, quality=dataclasses.replace(priors.quality, good=good))
+    examples = reference(priors)
+    others = corpus.load(bad, column=column).pages if bad else None
+    loaded = corpus.load(source, column=column, limit=limit, seed=seed)
+    vectors = _embedded(loaded.pages, model)
+    if others is None:
+        scores = score(loaded.pages, vectors, priors, good=examples, model=model, seed=seed)
+    else:
+        fitted = train(examples, others, good_vectors=_embedded(examples, model), bad_vectors=_embedded(others, model), seed=seed)
+        scores = apply(loaded.pages, vectors, fitted, priors)
+    columns = {name: pa.array(scores.table[name]) for name in scores.table.column_names if name != "id"}
+    columns |= {f"failed_{name}": pa.array(values.to_numpy()) for name, values in scores.rules.verdicts().items()}
+    if grade is not None:
+        columns["classifier"] = pa.array(grade(list(loaded.pages["text"])))
+    return loaded, with_columns(loaded.pages, columns), scores
+
+
+def _scores(pages: Dataset, quality: Floats, likeness: Floats, rules: RuleReport, fitted: Fitted, priors: Priors,
+            learnt: tuple[int, str, str]) -> Scores:  # fmt: skip
+    low, high = np.quantile(quality, [0.25, 0.75])
+    weights = {name: round(float(weight), 3) for name, weight in zip(OPINIONS, fitted.scorer.weights, strict=True)}
+    below = int((quality < priors.quality.floor).sum())
+    middle = float(quality.mean()), float(low), float(high)
+    passed = float(rules.passes().mean())
+    report = QualityReport(len(pages), *learnt, weights, fitted.calibration_error, passed, *middle, below, priors.quality.floor)
+    return Scores(_table(pages, quality, likeness, rules), report, rules, fitted.scorer)
+
+
+def _table(pages: Dataset, quality: Floats, likeness: Floats, rules: RuleReport) -> Dataset:
+    from datasets import Dataset
+
+    values = {rule.name: rules.values[rule.name].to_numpy() for rule in rules.rules}
+    return Dataset.from_dict({"id": list(pages["id"]), "quality": quality, "rules_failed": rules.failed(), "likeness": likeness, **values})
+
+
+def _embedded(pages: Any, model: str | None) -> NDArray[np.floating[Any]]:
+    from hare_lab.embedding import embed
+
+    return np.asarray(embed(pages, model=model).vectors)
+
+
+def _groups(vectors: NDArray[np.floating[Any]], seed: int) -> NDArray[np.int64]:
+    """A group for each page where none is known: k-means, about 50 pages to a group, from 5 to 40 of them."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    count = int(np.clip(len(vectors) // 50, 5, 40))
+    found: NDArray[np.int64] = MiniBatchKMeans(count, n_init=1, random_state=seed, batch_size=2048).fit_predict(vectors)
+    return found
+
+
+def _nearest_group(vectors: NDArray[np.floating[Any]], pool: NDArray[np.floating[Any]], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The group whose middle is nearest to each vector."""
+    names = np.unique(group)
+    centres = np.stack([pool[group == name].mean(axis=0) for name in names])
+    found: NDArray[np.int64] = names[(vectors @ centres.T - 0.5 * (centres**2).sum(axis=1)).argmax(axis=1)] if len(vectors) else group[:0]
+    return found
