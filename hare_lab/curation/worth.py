@@ -75,7 +75,8 @@ def _cells(vectors: np.ndarray, rows: np.ndarray) -> Iterable[np.ndarray]:
             if len(part):
                 yield part
             continue
-        along = vectors[part] @ _direction(vectors[part[np.linspace(0, len(part) - 1, SKETCH).astype(np.int64)]])
+        axis = _direction(vectors[part[np.linspace(0, len(part) - 1, SKETCH).astype(np.int64)]])
+        along = np.concatenate([vectors[part[low : low + BATCH]] @ axis for low in range(0, len(part), BATCH)])
         order = np.argsort(along, kind="stable")
         low, high = int(0.4 * len(part)), int(0.6 * len(part))
         cut = low + 1 + int(np.argmax(np.diff(along[order[low : high + 1]])))  # at the widest gap, so that copies stay together
