@@ -74,6 +74,27 @@ def map_corpus(
     InputError
         As `corpus.load` does, or if no page survives cleaning.
     """
+    pages, removed, vectors, steps = distinct_pages(source, priors, seed=seed, limit=limit, column=column, model=model)
+    clusters = clustering.cluster(vectors, seed=seed)
+    named = topics.describe(pages, clusters, vectors, seed=seed)
+    steps |= {
+        "clustering": clusters.report,
+        "topics": named.report,
+        "diversity": diversity.profile(pages, vectors, clusters.nearest_cluster, seed=seed),
+    }
+    return Mapped(with_clusters(pages, clusters), removed, vectors, named, steps)
+
+
+def distinct_pages(
+    source: Any, priors: Priors, *, seed: int = 0, limit: int | None = None, column: str | None = None, model: str | None = None
+) -> tuple[Dataset, Dataset, np.ndarray, dict[str, Any]]:
+    """Load, clean, deduplicate and embed a corpus: its distinct pages, what was removed, vectors, and each step's report.
+
+    Raises
+    ------
+    InputError
+        As `corpus.load` does, or if no page survives cleaning.
+    """
     loaded = corpus.load(source, column=column, limit=limit, seed=seed)
     cleaned = corpus.clean(loaded.pages, priors)
     if len(cleaned.pages) == 0:
@@ -94,14 +115,7 @@ def map_corpus(
     vectors = vectors[steps["semantic copies"].kept_rows(len(pages))]
     pages, gone = dedup.drop(pages, steps["semantic copies"])
     removed.append(gone)
-    clusters = clustering.cluster(vectors, seed=seed)
-    named = topics.describe(pages, clusters, vectors, seed=seed)
-    steps |= {
-        "clustering": clusters.report,
-        "topics": named.report,
-        "diversity": diversity.profile(pages, vectors, clusters.nearest_cluster, seed=seed),
-    }
-    return Mapped(with_clusters(pages, clusters), joined(removed), vectors, named, steps)
+    return pages, joined(removed), vectors, steps
 
 
 def with_clusters(pages: Dataset, clusters: clustering.Clusters) -> Dataset:

@@ -7,17 +7,60 @@ here: each step is a function of its own module.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from hare_lab import mapping
+import numpy as np
+
+from hare_lab import coverage, leakage, mapping, quality, texts
 from hare_lab.corpus import token_counts
 from hare_lab.corpus.pages import with_columns
 from hare_lab.errors import InputError
+from hare_lab.priors import Priors
 from hare_lab.texts import Topic
 
 if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Pages with all that a choice looks at, their vectors, what was removed on the way, the taxonomy, and each step's report."""
+
+    pages: Dataset
+    removed: Dataset
+    vectors: np.ndarray
+    taxonomy: list[Topic]
+    steps: dict[str, Any]
+
+
+def prepare_corpus(
+    source: Any, priors: Priors, *, beside: Path | None = None, seed: int = 0, limit: int | None = None, column: str | None = None,
+    model: str | None = None,
+) -> Prepared:  # fmt: skip
+    """Load, clean, deduplicate, embed, score, place and check a corpus: everything that `curation.curate` asks for.
+
+    Parameters
+    ----------
+    beside : the priors file, where the files that it names may lie beside it
+
+    Raises
+    ------
+    InputError
+        As `mapping.distinct_pages`, or if a file that the priors name is missing.
+    """
+    topics = texts.taxonomy(priors.find(priors.taxonomy, beside.parent if beside else None))
+    reference = coverage.from_taxonomy(topics, priors.topics, model=model)
+    items = leakage.load_items(*leakage.benchmark_files(priors, beside))
+    pages, removed, vectors, steps = mapping.distinct_pages(source, priors, seed=seed, limit=limit, column=column, model=model)
+    scores = quality.score(pages, vectors, priors, model=model, seed=seed)
+    covered = coverage.cover(pages, vectors, reference, tokenizer=priors.tokenizer, seed=seed)
+    leaks = leakage.find(pages, items, priors.leakage, vectors=leakage.embed_windows(pages, items, model=model))
+    steps |= {"quality": scores.report, "coverage": covered.report, "leakage": leaks}
+    ready = prepare(pages, scores.table, covered.placed, leaks.pages(), tokenizer=priors.tokenizer)
+    return Prepared(ready, removed, vectors, topics, steps)
 
 
 def prepare(mapped: Dataset, scores: Dataset, placed: Dataset, leakage: Dataset, *, tokenizer: str = "") -> Dataset:

@@ -225,10 +225,21 @@ def test_quality_becomes_more_even_within_topics(prepared):
     assert report.spread < 0.7 * report.spread_before and report.quality > report.quality_before + 0.2
 
 
-def test_groups_without_a_taxonomy_are_wanted_equally(prepared):
-    pages, vectors = prepared
+def test_groups_without_a_taxonomy_are_wanted_equally():
+    pages, vectors = corpus(np.random.default_rng(3), shares=(0.5, 0.2, 0.1, 0.1, 0.1))
     topics = curation.curate(pages, vectors, Priors(topics={"unheard of": 3}), budget=12_000).report.topics
     assert (topics["wanted"] == 0.2).all() and (topics["after"] - 0.2).abs().max() < 0.02
+
+
+def test_a_group_of_junk_that_nobody_named_gets_no_share_where_there_is_plenty_but_a_named_topic_does():
+    rng = np.random.default_rng(9)
+    pages, vectors = corpus(rng, shares=(0.25, 0.25, 0.25, 0.25, 0))
+    topic = np.array(pages["topic"])
+    quality = np.where(topic == "law", 0.35, rng.uniform(0.4, 1, len(topic)))
+    given = {"topic": topic, "quality": quality, "leaked": np.zeros(len(topic), bool), "budget": 12_000}
+    named = curation.curate(pages, vectors, Priors(), taxonomy=TOPICS, **given).report.topics.set_index("topic")
+    groups = curation.curate(pages, vectors, Priors(), **given).report.topics.set_index("topic")
+    assert named.loc["law", "after"] == pytest.approx(0.25, abs=0.02) and groups.loc["law", "pages"] == 0
 
 
 def test_the_chosen_pages_keep_their_columns_and_carry_their_reason(prepared):

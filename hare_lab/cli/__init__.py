@@ -16,6 +16,7 @@ import typer
 
 from hare_lab.cli.bench import bench
 from hare_lab.cli.coverage import coverage
+from hare_lab.cli.curate import curate
 from hare_lab.cli.doctor import doctor
 from hare_lab.cli.evaluate import evaluate
 from hare_lab.cli.figure import figure
@@ -47,6 +48,7 @@ app.command("map")(map_)
 app.command()(score)
 app.command()(train)
 app.command()(coverage)
+app.command()(curate)
 app.command()(evaluate)
 app.command()(leakage)
 app.command()(figure)

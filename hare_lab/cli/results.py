@@ -62,12 +62,13 @@ def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def result_file(out: Path) -> Iterator[tuple[Path, Path]]:
-    """A file to write and the report that lies beside it (`FILE.report.json`); both take their places only when both stand."""
+def result_file(out: Path, *beside: str) -> Iterator[tuple[Path, ...]]:
+    """A file to write, the report that lies beside it (`FILE.report.json`) and what else does (`FILE.NAME`); they take their places
+    only when all of them stand."""
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; give a file")
-    report = out.with_name(f"{out.name}.report.json")
-    asides = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in (out, report)]
+    targets = [out, *(out.with_name(f"{out.name}.{name}") for name in ("report.json", *beside))]
+    asides = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in targets]
     try:
         if not out.parent.exists():
             out.parent.mkdir(parents=True)
@@ -75,10 +76,10 @@ def result_file(out: Path) -> Iterator[tuple[Path, Path]]:
     except OSError as error:
         raise InputError(f"--out {out} can't be written ({error.strerror}); choose another file") from error
     try:
-        yield asides[0], asides[1]
-        report.unlink(missing_ok=True)
-        for aside, target in zip(asides, (out, report), strict=True):  # the report last: it says that all is there
-            aside.replace(target)
+        yield tuple(asides)
+        targets[1].unlink(missing_ok=True)
+        for aside, target in sorted(zip(asides, targets, strict=True), key=lambda pair: pair[1] == targets[1]):
+            aside.replace(target)  # the report last: it says that all is there
     except OSError as error:
         raise InputError(f"{error.filename or out} can't be written ({error.strerror or error}); {remedy(error)}") from error
     finally:

@@ -18,7 +18,7 @@ from hare_lab.curation.given import Given, Topics, checked_budget, checked_vecto
 from hare_lab.curation.peers import ORDERS
 from hare_lab.curation.quotas import fill, water_fill
 from hare_lab.curation.report import Curated
-from hare_lab.curation.verdict import CAUSES, FULL, KEPT, LATE, LEAKED, LOW, NO_ROOM, REPEATS, UNEVEN, UNWANTED, Verdict, account, in_words
+from hare_lab.curation.verdict import BELOW, CAUSES, FULL, KEPT, LATE, LEAKED, LOW, NO_ROOM, REPEATS, UNWANTED, Verdict, account, in_words
 from hare_lab.curation.worth import LEAST, Worth, worth_in_turn
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
@@ -32,8 +32,9 @@ QUOTAS: dict[str, tuple[float | None, bool]] = {
     "priors": (None, True), "diversity-only": (1.0, False), "quality-only": (0.0, True), "cluster-balanced": (None, False),
 }  # fmt: skip
 METHODS = (*QUOTAS, *ORDERS)
-UNEVEN_PART = 0.25  # the part of a topic that is below its own level ...
+UNEVEN = 0.25  # the part of a topic that is below its own level ...
 PLENTY = 2.0  # ... and goes where what is left is so many times its share
+GROUPS_PLENTY = 3.0  # groups that nobody named: pages go from below as long as so many times the budget is left
 
 
 def curate(
@@ -109,8 +110,10 @@ def _by_quota(given: Given, vectors: np.ndarray, topics: Topics, priors: Priors,
     fit = cause == FULL
     available = np.bincount(topics.of, np.where(fit, given.tokens, 0), len(weights))
     quotas = water_fill(weights, available, limit)
-    levels = _levels(given, topics.of, fit, quotas) if good else np.zeros(len(weights))
-    cause[fit & (given.quality < levels[topics.of])] = UNEVEN
+    levels = _levels(given, topics, fit, quotas, limit) if good else np.zeros(len(weights))
+    cause[fit & (given.quality < levels[topics.of])] = BELOW
+    available = np.bincount(topics.of, np.where(cause == FULL, given.tokens, 0), len(weights))
+    quotas = water_fill(weights, available, limit)
     group = np.where(cause == FULL, topics.of, -1)
     if method == "cluster-balanced":
         chance = np.random.default_rng(seed).random(len(group))
@@ -154,15 +157,23 @@ def _by_order(given: Given, vectors: np.ndarray, topics: Topics, priors: Priors,
     return Verdict(kept, cause, said, worth, np.bincount(topics.of, np.where(given.leaked, 0, given.tokens), len(topics.labels)))
 
 
-def _levels(given: Given, group: np.ndarray, fit: np.ndarray, quotas: np.ndarray) -> np.ndarray:
-    """The least quality in each topic: its lower quartile where the rest is still twice its share, else none."""
-    levels = np.zeros(len(quotas))
+def _levels(given: Given, topics: Topics, fit: np.ndarray, quotas: np.ndarray, limit: int) -> np.ndarray:
+    """The least quality in each topic, so that the set is even: above the floor only where there is plenty.
+
+    In a topic that a person named it is the lower quartile, where what is left is still twice the topic's share. Groups found in the
+    pages are nobody's wish (junk makes a group too), so there it is one level for all: the highest that leaves three times the budget.
+    """
     rows = np.flatnonzero(fit)
-    rows = rows[np.lexsort((given.quality[rows], group[rows]))]
-    bounds = np.searchsorted(group[rows], np.arange(len(quotas) + 1))
+    if not topics.named:
+        rows = rows[np.argsort(-given.quality[rows], kind="stable")]
+        enough = np.flatnonzero(np.cumsum(given.tokens[rows]) >= GROUPS_PLENTY * limit)
+        return np.full(len(quotas), given.quality[rows[enough[0]]] if len(enough) else 0.0)
+    levels = np.zeros(len(quotas))
+    rows = rows[np.lexsort((given.quality[rows], topics.of[rows]))]
+    bounds = np.searchsorted(topics.of[rows], np.arange(len(quotas) + 1))
     for at, quota in enumerate(quotas.tolist()):
         part = rows[bounds[at] : bounds[at + 1]]
-        better = part[int(UNEVEN_PART * len(part)) :]
+        better = part[int(UNEVEN * len(part)) :]
         if len(better) and given.tokens[better].sum() >= PLENTY * quota:
             levels[at] = given.quality[better[0]]
     return levels

@@ -31,18 +31,19 @@ class Given:
 
 @dataclass(frozen=True)
 class Topics:
-    """The topics: label, name for people and weight of each, and the topic that each page is of."""
+    """The topics: label, name for people and weight of each, the topic that each page is of, and whether a person named them."""
 
     labels: list[str]
     names: list[str]
     weights: np.ndarray
     of: np.ndarray
+    named: bool
 
 
 def topics_of(priors: Priors, labels: np.ndarray, taxonomy: Sequence[Topic] | None) -> Topics:
     if taxonomy is None:
         found, of = np.unique(labels, return_inverse=True)
-        return Topics(found.tolist(), [f"group {label}" for label in found.tolist()], np.ones(len(found)), of)
+        return Topics(found.tolist(), [f"group {label}" for label in found.tolist()], np.ones(len(found)), of, named=False)
     weights = topic_weights(priors, taxonomy)
     place = {label: at for at, label in enumerate(weights)}
     found, back = np.unique(labels, return_inverse=True)
@@ -54,7 +55,7 @@ def topics_of(priors: Priors, labels: np.ndarray, taxonomy: Sequence[Topic] | No
         )
     told = {topic.id: topic.name for topic in taxonomy} | {OTHER: OTHER}
     of = np.array([place[label] for label in found.tolist()], dtype=np.int64)[back]
-    return Topics(list(weights), [told[label] for label in weights], np.array(list(weights.values())), of)
+    return Topics(list(weights), [told[label] for label in weights], np.array(list(weights.values())), of, named=True)
 
 
 def columns(pages: Dataset, priors: Priors, topic: Any, quality: Any, leaked: Any, tokens: Any) -> Given:

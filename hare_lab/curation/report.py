@@ -69,6 +69,12 @@ class CurationReport(Report):
             ("seconds", self.seconds),
         ]
 
+    def summary(self) -> str:
+        """One line for a terminal."""
+        short = int((self.topics["gap_tokens"] > 0).sum())
+        lack = f"; {short} topics have too few pages and lack {self.gap_tokens:,} tokens" if short else ""
+        return f"{self.pages:,} of {self.pages_in:,} pages chosen, {self.tokens:,} of {self.budget:,} tokens{lack}."
+
     def figure(self, theme: str = "screen") -> go.Figure:
         """The composition before and after, beside what the priors ask for."""
         from hare_lab import figures

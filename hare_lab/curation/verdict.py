@@ -14,10 +14,10 @@ from hare_lab.curation.worth import Worth
 from hare_lab.diversity import effective_number
 
 CAUSES = (
-    "kept", "leaked", "below the floor", "topic not wanted", "below its topic's level", "repeats a page", "topic full", "no room",
+    "kept", "leaked", "below the floor", "topic not wanted", "below its level", "repeats a page", "topic full", "no room",
     "budget full",
 )  # fmt: skip
-KEPT, LEAKED, LOW, UNWANTED, UNEVEN, REPEATS, FULL, NO_ROOM, LATE = range(len(CAUSES))
+KEPT, LEAKED, LOW, UNWANTED, BELOW, REPEATS, FULL, NO_ROOM, LATE = range(len(CAUSES))
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ def in_words(
     quality, like, near, ids = given.quality.tolist(), turn.likeness.tolist(), turn.nearest.tolist(), given.ids
     of, worth, tokens = topics.of.tolist(), turn.worth.tolist(), given.tokens.tolist()
 
+    among = [f" in {name}" if topics.named else "" for name in topics.names]
+
     def kept(row: int) -> str:
         name = topics.names[of[row]]
         if needed[of[row]]:
@@ -51,7 +53,7 @@ def in_words(
         LEAKED: lambda row: "overlaps a benchmark",
         LOW: lambda row: f"quality {quality[row]:.2f} is below the floor of {floor:.2f}",
         UNWANTED: lambda row: f"the priors don't ask for {topics.names[of[row]]}",
-        UNEVEN: lambda row: f"quality {quality[row]:.2f} is below the level of {topics.names[of[row]]}, {levels[of[row]]:.2f}",
+        BELOW: lambda row: f"quality {quality[row]:.2f} is below {levels[of[row]]:.2f}: there is plenty above it{among[of[row]]}",
         REPEATS: lambda row: f"{like[row]:.2f} like {ids[near[row]]}, which is kept",
         FULL: lambda row: f"{topics.names[of[row]]} is full of pages worth more: {worth[row]:.2f} against {last[of[row]]:.2f} or more",
         NO_ROOM: lambda row: f"its {tokens[row]:,} tokens were more than was left for {topics.names[of[row]]}",

@@ -1,0 +1,70 @@
+"""`hare-lab curate`: a corpus and priors in, the concise set out."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed
+from hare_lab.cli.results import result_file, say
+from hare_lab.errors import InputError
+
+
+def curate(
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option(help="Parquet file for the chosen pages.")],
+    priors: PriorsFile = None,
+    tokens: Annotated[int | None, typer.Option(help="Budget of the set (default: the priors').")] = None,
+    method: Annotated[str, typer.Option(help="priors, or a published method: docs/curation.md lists them.")] = "priors",
+    engine: Annotated[str, typer.Option(help="local, or ray for a corpus that one machine can't hold.")] = "local",
+    seed: Seed = 0,
+    limit: Limit = None,
+    column: Column = None,
+    model: Model = None,
+) -> None:
+    """Choose the concise set that serves the priors best within a token budget; say of every page why it is in or out."""
+    _checked(out, tokens, engine)
+    import datasets
+
+    from hare_lab import curation
+    from hare_lab import priors as statements
+    from hare_lab.corpus import demo_licences
+    from hare_lab.preparing import prepare_corpus, whole_funnel
+    from hare_lab.report_base import plain
+
+    if method not in curation.METHODS:
+        raise InputError(f"--method {method} is unknown; choose one of {', '.join(curation.METHODS)}")
+    with result_file(out, "choices.parquet", "card.md") as (chosen, report, choices, card):
+        statement = statements.load(priors) if priors else statements.default()
+        ready = prepare_corpus(corpus, statement, beside=priors, seed=seed, limit=limit, column=column, model=model)
+        found = curation.curate(ready.pages, ready.vectors, statement, taxonomy=ready.taxonomy, budget=tokens, method=method, seed=seed)
+        pages = found.pages(ready.pages)
+        datasets.disable_progress_bars()  # two files are written in no time
+        pages.to_parquet(chosen)
+        found.choices.to_parquet(choices, index=False)
+        licences = demo_licences(pages["source"]) if corpus == "demo" else None
+        funnel = whole_funnel(ready.pages, ready.removed, found.report.funnel)
+        card.write_text(curation.dataset_card(pages, found.report, statement, licences=licences, funnel=funnel), encoding="utf-8")
+        steps = {name: plain(step.to_dict()) for name, step in ready.steps.items()}
+        report.write_text(json.dumps({**found.report.to_dict(), "steps": steps}, ensure_ascii=False, indent=2), encoding="utf-8")
+    say(f"{found.report.summary()}\nResults: {out}; beside it what became of each page (.choices.parquet), .card.md and .report.json")
+
+
+def _checked(out: Path, tokens: int | None, engine: str) -> None:
+    """What can be wrong before anything is read."""
+    if out.suffix != ".parquet":
+        raise InputError(f"--out {out} has no .parquet at its end; give a file such as curated.parquet")
+    if tokens is not None and tokens <= 0:
+        raise InputError(f"--tokens {tokens} leaves no room for a page; give a budget of at least 1")
+    if engine not in ("local", "ray"):
+        raise InputError(f"--engine {engine} is unknown; choose local or ray")
+    if engine == "ray" and find_spec("ray") is None:
+        raise InputError(
+            '--engine ray needs Ray, which comes with the extra "scale" (pip install "hare-lab[scale]"); --engine local needs nothing'
+        )
+    if engine == "ray" and find_spec("hare_lab.scale") is None:
+        raise InputError("--engine ray is not part of this version; --engine local does the same on one machine")
