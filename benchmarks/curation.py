@@ -84,9 +84,9 @@ def prepared(rows: list[dict[str, Any]], *, deduplicate: bool) -> Prepared:
             vectors = vectors[copies.kept_rows(len(pages))]
             pages, _ = dedup.drop(pages, copies)
     known = {row["id"]: row for row in rows}
-    scored = quality.score(pages, priors, vectors=vectors)
+    scored = quality.score(pages, vectors, priors, seed=SEED)
     return Prepared(
-        pages, vectors, np.asarray(scored.pages["quality"]), clustering.cluster(vectors, seed=SEED).nearest_cluster,
+        pages, vectors, np.asarray(scored.table["quality"]), clustering.cluster(vectors, seed=SEED).nearest_cluster,
         corpus.token_counts(pages["text"]), [known[page] for page in pages["id"]],
     )  # fmt: skip
 

@@ -386,6 +386,94 @@ def test_a_parts_weight_is_shared_by_tokens_and_the_weights_sum_to_a_hundred():
     assert (first["weight_percent"] / first["tokens"]).nunique() == 1 and first["epochs"].iloc[0] == pytest.approx(0.465 * 10)
 
 
+# --- the command and the joining ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def corpus_at_hand(prepared, monkeypatch):
+    """Lets the command find our pages prepared, so that it has only to choose and to write."""
+    from hare_lab import preparing
+
+    pages, vectors = prepared
+    report = curate(prepared).report
+    removed = pages.select([]).add_column("step", []).add_column("reason", [])
+    ready = preparing.Prepared(pages, removed, vectors, TOPICS, {"quality": report})
+    monkeypatch.setattr(preparing, "prepare_corpus", lambda *_, **__: ready)
+
+
+def test_the_command_writes_the_set_what_became_of_each_page_a_card_and_a_report(corpus_at_hand, tmp_path, tmp_path_factory, capsys):
+    from hare_lab import cli
+
+    mine = Priors().save(tmp_path_factory.mktemp("priors") / "mine.yaml")
+    cli.curate("pages.jsonl", tmp_path / "set.parquet", priors=mine, tokens=20_000)
+    chosen, choices = (pd.read_parquet(tmp_path / f"set.parquet{end}") for end in ("", ".choices.parquet"))
+    assert list(chosen["id"]) == list(choices["id"][choices["kept"]]) and len(choices) == 1_200
+    report = json.loads((tmp_path / "set.parquet.report.json").read_text())
+    assert report["tokens"] == chosen["tokens"].sum() and "quality" in report["steps"]
+    assert "## Composition" in (tmp_path / "set.parquet.card.md").read_text()
+    assert len(list(tmp_path.iterdir())) == 4 and "pages chosen" in capsys.readouterr().out
+
+
+def test_a_budget_above_the_corpus_is_named_and_nothing_is_written(corpus_at_hand, tmp_path):
+    from hare_lab import cli
+
+    with pytest.raises(InputError, match="give at most that many"):
+        cli.curate("pages.jsonl", tmp_path / "set.parquet", tokens=10**9)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ray_is_named_where_it_is_not_installed(monkeypatch, tmp_path):
+    import importlib
+
+    from hare_lab import cli
+
+    monkeypatch.setattr(importlib.import_module("hare_lab.cli.curate"), "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'extra "scale" \(pip install "hare-lab\[scale\]"\)'):
+        cli.curate("demo", tmp_path / "set.parquet", engine="ray")
+
+
+def known_of(pages):
+    ids = pages["id"][:]
+    return {
+        "scores": Dataset.from_dict({"id": ids, "quality": pages["quality"][:], "rules_failed": [""] * len(ids)}),
+        "placed": Dataset.from_dict({"id": ids, "topic": pages["topic"][:], "topic_similarity": [0.5] * len(ids)}),
+        "leakage": Dataset.from_dict({"id": ids, "leak": [0.0] * len(ids), "leaked": pages["leaked"][:]}),
+    }
+
+
+def test_what_is_known_of_each_page_is_joined_in_order_and_other_pages_are_refused(prepared):
+    from hare_lab.preparing import prepare
+
+    bare = prepared[0].select_columns(["id", "text", "title", "source"])
+    joined = prepare(bare, **known_of(prepared[0]))
+    assert joined["topic"][:] == prepared[0]["topic"][:] and joined["leaked"][:] == prepared[0]["leaked"][:]
+    assert joined["tokens"][:] == [len(text) for text in bare["text"]]
+    with pytest.raises(InputError, match='"placed" is about other pages'):
+        prepare(bare, **{**known_of(prepared[0]), "placed": known_of(prepared[0].shuffle(seed=1))["placed"]})
+
+
+def test_the_whole_funnel_goes_from_what_was_read_to_what_was_chosen(prepared):
+    from hare_lab.preparing import whole_funnel
+
+    report = curate(prepared).report
+    removed = Dataset.from_dict({"step": ["clean", "clean", "dedup"], "reason": ["too short", "too short", "exact copy"]})
+    funnel = whole_funnel(Dataset.from_dict({"id": list(map(str, range(1_210)))}), removed, report.funnel)
+    assert funnel["pages"].iloc[0] == 1_213 and funnel["pages"].iloc[-1] == report.pages
+    assert (funnel["pages"].diff().iloc[1:] == -funnel["removed"].iloc[1:]).all()
+    assert funnel.set_index("step").loc["semantic copy", "removed"] == 10
+
+
+def test_a_prior_is_turned_without_touching_the_one_it_came_from(tmp_path):
+    from hare_lab import priors
+
+    before = Priors(topics={"bread": 2.0})
+    after = before.turned(topics={"chess": 3}, floor=0.7, novelty=0.1, tokens=5)
+    assert (after.topics, after.quality.floor, after.duplication.novelty, after.tokens) == ({"bread": 2.0, "chess": 3}, 0.7, 0.1, 5)
+    assert before == Priors(topics={"bread": 2.0}) and priors.load(after.save(tmp_path / "mine.yaml")).to_dict() == after.to_dict()
+    with pytest.raises(InputError, match="between 0 and 1"):
+        before.turned(novelty=2)
+
+
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 

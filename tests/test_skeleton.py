@@ -127,6 +127,11 @@ def test_notebooks_are_thin_and_stored_without_outputs():
         (["map", "demo", "--out", "x", "--seed", "-1"], "'--seed'"),
         (["map", "demo", "--out", "README.md/x"], "can't be written (Not a directory)"),
         (["map", "demo", "--out", "README.md"], "is a file; give a folder"),
+        (["curate", "demo", "--out", "x.parquet", "--tokens", "0"], "--tokens 0 leaves no room"),
+        (["curate", "demo", "--out", "x"], "has no .parquet at its end"),
+        (["curate", "demo", "--out", "x.parquet", "--method", "best"], "--method best is unknown; choose one of priors"),
+        (["curate", "demo", "--out", "x.parquet", "--engine", "spark"], "choose local or ray"),
+        (["curate", "nowhere.jsonl", "--out", "x.parquet"], "no file or folder nowhere.jsonl"),
         (["nonsense"], "No such command 'nonsense'"),
     ],
 )
