@@ -139,6 +139,11 @@ def agreement(graph: sparse.csr_matrix, runs: list[np.ndarray]) -> sparse.csr_ma
     return agreed
 
 
+def consensus(graph: sparse.csr_matrix, resolution: float, seed: int, runs: int) -> np.ndarray:
+    """What several runs of Leiden agree on: the communities of the graph weighted by their agreement."""
+    return leiden(agreement(graph, partitions(graph, resolution, seed, runs)), resolution, seed)
+
+
 def resolution_for(graph: sparse.csr_matrix, count: int, seed: int) -> float:
     """About the lowest resolution that gives at least `count` communities."""
     low, high = 1e-3, 0.5

@@ -21,7 +21,8 @@ from hare_lab.clustering.report import ClusterReport
 from hare_lab.errors import InputError
 
 FINER = 2.5  # times the resolution of the clusters: that of the first groupings, which only shape the space
-GROUPINGS = 4  # first groupings that have a say in the space
+GROUPINGS = 2  # first groupings that have a say in the space
+FIRST_RUNS = 5  # runs whose agreement makes each of them
 DIRECTIONS = 16  # fewest in which neighbours still mean something
 LEAST_STABILITY = 1 / 3  # what halves of the graph of random points reach is below 0.3
 RUNS = 10  # runs whose agreement makes the final graph
@@ -223,7 +224,7 @@ def _grouped(
 
 def _agreed(points: np.ndarray, graph: sparse.csr_matrix, k: int, resolution: float, seed: int) -> sparse.csr_matrix:
     """The graph that the clusters are found on: neighbours in the discriminant space, weighted by the agreement of runs."""
-    first = communities.partitions(graph, FINER * resolution, seed, GROUPINGS)
+    first = [communities.consensus(graph, FINER * resolution, seed + 1000 * number, FIRST_RUNS) for number in range(GROUPINGS)]
     if min(labels.max() for labels in first) >= DIRECTIONS:
         space = np.hstack([communities.discriminant(points, labels) for labels in first])
         graph = neighbours.graph_of(neighbours.unit(space), k)
