@@ -23,7 +23,7 @@ from hare_lab.errors import InputError
 FINER = 2.5  # times the resolution of the clusters: that of the first groupings, which only shape the space
 GROUPINGS = 2  # first groupings that have a say in the space
 FIRST_RUNS = 5  # runs whose agreement makes each of them
-DIRECTIONS = 16  # fewest in which neighbours still mean something
+DIRECTIONS = 32  # fewest in which neighbours still mean something: with 17 to 32, small planted sets fell into too many clusters
 LEAST_STABILITY = 1 / 3  # what halves of the graph of random points reach is below 0.3
 RUNS = 10  # runs whose agreement makes the final graph
 MAX_FIT = 50_000  # exact neighbours cost the square of this: about 20 s twice on two cores
