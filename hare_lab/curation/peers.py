@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+AT_ONCE = 20  # sketches of one product
 BLOCK = 2048  # pages whose similarities are held at once
 PASSES = 20  # of k-means
 DEDUPLICATED = 0.75  # share of pages that D4 keeps of its first step
@@ -68,15 +69,19 @@ def density(vectors: np.ndarray, quality: np.ndarray, seed: int) -> np.ndarray:
     Sachdeva et al. (2024), "How to train data-efficient LLMs", arXiv:2402.09668, section 3.2; Coleman & Shrivastava (2020), "Sub-linear
     RACE sketches for approximate kernel density estimation on streaming data", WWW. Widths and numbers are our choice.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     rng = np.random.default_rng(seed)
     counted = np.zeros(len(vectors))
-    for _ in range(SKETCHES):
-        places = vectors @ rng.normal(size=(vectors.shape[1], TOGETHER)).astype(np.float32) / WIDTH + rng.random(TOGETHER)
-        bucket = np.floor(places).astype(np.int64) @ rng.integers(1, 1 << 31, TOGETHER) % BUCKETS
-        counted += np.bincount(bucket, minlength=BUCKETS)[bucket]
-    return np.argsort(
-        np.log(counted) - rng.gumbel(size=len(vectors)), kind="stable"
-    )  # a draw without replacement, in proportion to 1 / density
+    with threadpool_limits(limits=1):  # a product that rounds otherwise at the edge of a bucket would draw other pages
+        for _ in range(0, SKETCHES, AT_ONCE):
+            directions = rng.normal(size=(vectors.shape[1], AT_ONCE * TOGETHER)).astype(np.float32) / WIDTH
+            places = np.floor(vectors @ directions + rng.random(AT_ONCE * TOGETHER).astype(np.float32)).astype(np.int64)
+            mixed = places.reshape(len(vectors), AT_ONCE, TOGETHER) @ rng.integers(1, 1 << 31, TOGETHER) % BUCKETS
+            for bucket in mixed.T:
+                counted += np.bincount(bucket, minlength=BUCKETS)[bucket]
+    chance = np.log(counted) - rng.gumbel(size=len(vectors))
+    return np.argsort(chance, kind="stable")  # a draw without replacement, in proportion to 1 / density
 
 
 ORDERS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
