@@ -92,7 +92,7 @@ ORDERS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
 def _clusters(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """k-means on the unit sphere with the square root of n clusters (our choice): labels, and centres of length 1."""
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     k = max(1, min(len(vectors), round(len(vectors) ** 0.5)))
     with threadpool_limits(limits=1):  # sums in one order, so that the clusters are the same at any number of threads
