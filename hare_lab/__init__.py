@@ -14,8 +14,8 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 MODULES = (
-    "priors", "run", "figures", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "quality", "coverage",
-    "leakage", "curation", "synthesis", "models", "training", "evaluation", "texts", "mapping", "preparing", "notebook", "cli",
+    "priors", "run", "figures", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "quality", "coverage", "leakage",
+    "curation", "synthesis", "models", "training", "evaluation", "experiment", "texts", "mapping", "preparing", "notebook", "cli",
 )  # fmt: skip
 
 __all__ = ["MODULES", "__version__"]

@@ -191,9 +191,21 @@ def load(path: str | Path) -> Priors:
         If the file is missing, is not YAML, has an unknown key, a wrong type or a value out of range; the sentence names
         the file and the line.
     """
+    priors: Priors = read_yaml(path, Priors, "priors")
+    return priors
+
+
+def read_yaml(path: str | Path, kind: type, name: str) -> Any:
+    """A YAML file as the frozen dataclass `kind`, each key checked against its field; an empty file takes the defaults.
+
+    Raises
+    ------
+    InputError
+        As `load` does; the sentence names the file and the line.
+    """
     source = Path(path)
     if not source.is_file():
-        raise InputError(f"priors: no file {source}; give a YAML file such as data/priors/default.yaml")
+        raise InputError(f"{name}: no file {source}; give a YAML file{' such as data/priors/default.yaml' if kind is Priors else ''}")
     try:
         node = yaml.compose(source.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -201,10 +213,8 @@ def load(path: str | Path) -> Priors:
         where = f" line {mark.line + 1}" if mark else ""
         raise InputError(f"{source}{where}: not valid YAML ({str(error).splitlines()[0]}); mend it there") from error
     if node is None:
-        return Priors()
-    reader = _Reader(source)
-    priors: Priors = reader.section(node, Priors, "priors")
-    return priors
+        node = yaml.MappingNode("tag:yaml.org,2002:map", [], yaml.Mark(str(source), 0, 0, 0, "", 0))
+    return _Reader(source).section(node, kind, name)
 
 
 class _Reader:
@@ -230,6 +240,11 @@ class _Reader:
             if key in values:
                 raise self.wrong(key_node, f'key "{key}" stands twice in {name}; keep one')
             values[key], lines[key] = self.value(value_node, known[key], key), value_node
+        lacking = [
+            f.name for f in dataclasses.fields(kind) if f.name not in values and f.default is f.default_factory is dataclasses.MISSING
+        ]
+        if lacking:
+            raise self.wrong(node, f'{name} lacks "{lacking[0]}"; give it a value')
         try:
             return kind(**values)
         except InputError as error:  # a range that only the finished section can judge: say which line it came from

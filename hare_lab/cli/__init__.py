@@ -19,6 +19,7 @@ from hare_lab.cli.coverage import coverage
 from hare_lab.cli.curate import curate
 from hare_lab.cli.doctor import doctor
 from hare_lab.cli.evaluate import evaluate
+from hare_lab.cli.experiment import experiment
 from hare_lab.cli.figure import figure
 from hare_lab.cli.leakage import leakage
 from hare_lab.cli.map import map_
@@ -51,6 +52,7 @@ app.command()(coverage)
 app.command()(curate)
 app.command()(evaluate)
 app.command()(leakage)
+app.command()(experiment)
 app.command()(figure)
 app.command()(synthesize)
 app.command()(bench)

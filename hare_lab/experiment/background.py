@@ -1,0 +1,129 @@
+"""An experiment beside one's work: start it, look at it, stop it, go on with it.
+
+The work is done by a process of its own, `hare-lab experiment` once more; the folder is all that it shares with whoever started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from hare_lab.errors import InputError
+from hare_lab.experiment.conduct import CANCEL, LOCK, STATUS
+from hare_lab.experiment.plan import read_plan
+from hare_lab.report_base import Report, html_table
+
+GRACE = 20.0  # seconds in which a process that was started may still say nothing
+
+
+@dataclass(frozen=True)
+class Status(Report):
+    """How far an experiment is. `state` is starting, running, done, cancelled, failed, or lost (its process ended without a word)."""
+
+    title: ClassVar[str] = "The experiment, now"
+
+    state: str
+    cell: str = ""
+    done: int = 0
+    cells: int = 0
+    tokens: int = 0
+    tokens_in_all: int = 0
+    seconds_left: float | None = None
+    message: str = ""
+
+    def __str__(self) -> str:
+        left = f", about {self.seconds_left / 60:.0f} minutes left" if self.seconds_left and self.state == "running" else ""
+        now = f"; now {self.cell}" if self.cell and self.state == "running" else ""
+        share = f", {self.tokens / self.tokens_in_all:.0%} of the tokens" if self.tokens_in_all else ""
+        said = f": {self.message}" if self.message else ""
+        return f"{self.state}{said}: {self.done} of {self.cells} cells done{share}{now}{left}"
+
+    def _repr_html_(self) -> str:
+        return html_table([(str(self),)], caption=self.title)
+
+
+def launch(plan: str | Path, out: str | Path) -> int:
+    """Start an experiment in a process of its own, and come back at once with its number.
+
+    Raises
+    ------
+    InputError
+        If the plan is not one, or an experiment runs in that folder.
+    """
+    read_plan(plan)  # what is wrong with it is said now, not in a log
+    folder = Path(out)
+    if _held(folder):
+        raise InputError(f"the experiment in {folder} runs already; look at it with --status, or stop it with --cancel")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STATUS).unlink(missing_ok=True)
+    with (folder / "log.txt").open("a", encoding="utf-8") as log:
+        words = [sys.executable, "-m", "hare_lab.cli", "experiment", str(Path(plan).resolve()), "--out", str(folder.resolve())]
+        process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+    (folder / "started").write_text(str(process.pid))
+    return process.pid
+
+
+def status(out: str | Path) -> Status:
+    """How far the experiment in a folder is.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    folder = Path(out)
+    running = _held(folder)  # looked at first: who ends between the two looks has written its last word by the second
+    if not (folder / STATUS).exists():
+        started = folder / "started"
+        if not started.exists():
+            raise InputError(f"{folder} holds no experiment; `hare-lab experiment PLAN.yaml --out {folder}` starts one")
+        if running or time.time() - started.stat().st_mtime < GRACE:
+            return Status("starting")
+        return Status("failed", message=_last_words(folder))
+    told = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+    found = Status(**{key: told[key] for key in Status.__dataclass_fields__ if key in told})
+    if found.state == "running" and not running:
+        return replace(
+            found, state="lost", message="its process has ended without a word; start it again to go on from the last checkpoint"
+        )
+    return found
+
+
+def cancel(out: str | Path) -> None:
+    """Ask a running experiment to stop after its present step; it goes on from there when it is started again.
+
+    Raises
+    ------
+    InputError
+        If none runs in the folder.
+    """
+    if not _held(Path(out)):
+        raise InputError(f"no experiment runs in {out}; there is nothing to cancel")
+    (Path(out) / CANCEL).touch()
+
+
+def _held(folder: Path) -> bool:
+    """Whether a process holds the experiment's lock."""
+    import fcntl
+
+    if not (folder / LOCK).exists():
+        return False
+    handle = os.open(folder / LOCK, os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _last_words(folder: Path) -> str:
+    lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines() if (folder / "log.txt").exists() else []
+    return lines[-1][:300] if lines else "its process ended without a word"

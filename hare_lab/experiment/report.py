@@ -1,0 +1,151 @@
+"""What an experiment found, said the same way whether it went as expected or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hare_lab.experiment.analysis import TokensToTarget, by_seed, differences, mean_interval, paired_difference, tokens_to_target
+from hare_lab.experiment.plan import Plan
+from hare_lab.report_base import Report, html_table
+from hare_lab.training.settings import DECAY
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+SCORE = "bits_per_byte"
+
+
+@dataclass(frozen=True)
+class Experiment(Report):
+    """All finished cells, and what they say.
+
+    Attributes
+    ----------
+    cells : DataFrame, one row a cell: arm, seed, level, leaked, tokens, repeats, bits_per_byte, natural, and one column a task and
+        number of the leakage test
+    curves : DataFrame: arm, seed, tokens, loss (macro-averaged bits per byte), constant (before the learning rate falls)
+    differences : DataFrame, one row an arm: arm minus baseline in bits per byte, interval, p, Holm-adjusted p, seeds
+    target : tokens to target of the baseline against ours, where both have curves
+    verdict : one sentence
+    """
+
+    title: ClassVar[str] = "The experiment"
+
+    plan: str
+    name: str
+    hypothesis: str
+    kind: str
+    ours: str
+    baseline: str
+    complete: bool
+    verdict: str
+    cells: pd.DataFrame
+    curves: pd.DataFrame
+    differences: pd.DataFrame
+    target: TokensToTarget | None
+
+    def arms(self) -> pd.DataFrame:
+        """One row an arm: arm, level, leaked, seeds, mean bits per byte with Student's 95 % interval, and every other score's mean."""
+        import pandas as pd
+
+        rows = []
+        skip = {"arm", "seed", "level", "leaked", SCORE}
+        for arm, group in self.cells.groupby("arm", sort=False):
+            value, low, high = mean_interval(group[SCORE].tolist())
+            others = {c: float(group[c].mean()) for c in group.columns if c not in skip and group[c].dtype.kind in "fi"}
+            rows.append({"arm": arm, "level": group["level"].iloc[0], "leaked": bool(group["leaked"].iloc[0]), "seeds": len(group),
+                         SCORE: value, "low": low, "high": high, **others})  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def scored(self) -> pd.DataFrame:
+        """One row an arm as `figures.score_against_priors` takes it: `score`, higher is better, with its 95 % interval over seeds.
+
+        The mean of the tasks where some were asked; else bits per byte, its sign turned.
+        """
+        tasks = [column for column in self.cells.columns if column.startswith("bundled")]
+        score = self.cells[tasks].mean(axis=1) if tasks else -self.cells[SCORE]
+        arms = self.arms()
+        spans = [mean_interval(score[self.cells["arm"] == arm].tolist()) for arm in arms["arm"]]
+        return arms.assign(score=[s[0] for s in spans], low=[s[1] for s in spans], high=[s[2] for s in spans])
+
+    def score_name(self) -> str:
+        """What the axis of `scored` says."""
+        tasks = [column for column in self.cells.columns if column.startswith("bundled")]
+        return "right answers on the bundled benchmark" if tasks else "bits per byte, below zero (higher is better)"
+
+    def figure(self, theme: str = "screen") -> go.Figure:
+        """Every arm's difference to the baseline, ours among them, with its interval."""
+        from hare_lab import figures
+
+        return figures.arm_differences(self.differences, ours=self.ours, baseline=self.baseline, theme=theme)
+
+    def _repr_html_(self) -> str:
+        arms = self.arms()
+        gaps = self.differences.set_index("arm") if len(self.differences) else self.differences
+        rows = []
+        for arm, seeds, value, tokens in zip(arms["arm"], arms["seeds"], arms[SCORE], arms["tokens"], strict=True):
+            gap = gaps.loc[arm] if len(gaps) and arm in gaps.index else None
+            said = "–" if gap is None else f"{gap['value']:+.4f} ({gap['low']:+.4f} to {gap['high']:+.4f})"
+            rows.append((arm, int(seeds), f"{value:.4f}", said, "–" if gap is None else f"{gap['p_holm']:.3f}", f"{tokens:,.0f}"))
+        head = ("arm", "seeds", "bits per byte", f"minus {self.baseline} (95 %)", "p, adjusted (Holm)", "tokens read")
+        return html_table(rows, head, f"{self.name}: {self.verdict}")
+
+
+def assemble(plan: Plan, records: Sequence[dict[str, Any]]) -> Experiment:
+    """Tables, differences, tokens to target and the verdict, from the records of finished cells."""
+    import pandas as pd
+
+    cells = pd.DataFrame([_row(record) for record in records], columns=None if records else ["arm", "seed", SCORE])
+    points = [(r["arm"], r["seed"], tokens, loss, tokens <= (1 - DECAY) * r["tokens"]) for r in records for tokens, loss, *_ in r["looks"]]
+    curves = pd.DataFrame(points, columns=["arm", "seed", "tokens", "loss", "constant"])
+    complete = len(records) == len(plan.cells())
+    have = set(cells["arm"])
+    gaps = differences(cells, SCORE, plan.baseline) if plan.baseline in have else differences(cells.iloc[:0], SCORE, plan.baseline)
+    return Experiment(
+        plan=plan.hash, name=plan.name, hypothesis=plan.hypothesis, kind=plan.kind, ours=plan.ours, baseline=plan.baseline,
+        complete=complete, verdict=_verdict(plan, cells, complete), cells=cells, curves=curves, differences=gaps,
+        target=_target(plan, curves),
+    )  # fmt: skip
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    scores = {score["task"]: score["value"] for score in record["scores"]}
+    leakage = {f"leakage_{key}": value for key, value in record.get("leakage", {}).items()}
+    keep = ("arm", "seed", "level", "leaked", "tokens", SCORE, "natural", "train_loss", "wall_seconds")
+    return {**{key: record[key] for key in keep}, "repeats": max(record["repeats"].values()), **scores, **leakage}
+
+
+def _target(plan: Plan, curves: pd.DataFrame) -> TokensToTarget | None:
+    """From the looks before the rates fall; of the arms with the baseline's recipe, the one that went on for longest."""
+    base = plan.arm(plan.baseline)
+    alike = [arm for arm in plan.arms if (arm.method, arm.parts, arm.leaked) == (base.method, base.parts, base.leaked)]
+    longest = max(alike, key=lambda arm: arm.budget).name
+    steady = curves[curves["constant"].astype(bool)] if len(curves) else curves
+    sides = [_curves(steady, plan.ours), _curves(steady, longest)]
+    return tokens_to_target(sides[0], sides[1], seed=plan.pool_seed) if all(sides) else None
+
+
+def _curves(steady: pd.DataFrame, arm: str) -> dict[int, list[tuple[float, float]]]:
+    mine = steady[steady["arm"] == arm]
+    return {int(str(seed)): list(zip(rows["tokens"].tolist(), rows["loss"].tolist(), strict=True)) for seed, rows in mine.groupby("seed")}
+
+
+def _verdict(plan: Plan, cells: pd.DataFrame, complete: bool) -> str:
+    """Whether the hypothesis held, in the same words and the same place for either outcome."""
+    both = [by_seed(cells, arm, SCORE) for arm in (plan.ours, plan.baseline)]
+    if not set(both[0]) & set(both[1]):
+        return "nothing to compare yet"
+    gap = paired_difference(both[0], both[1])
+    span = f"{gap.value:+.4f} bits per byte" + (f", 95 % interval {gap.low:+.4f} to {gap.high:+.4f}" if np.isfinite(gap.low) else "")
+    so_far = "" if complete else "so far, "
+    if gap.seeds == 1:
+        return f"{so_far}one seed decides nothing: {plan.ours} minus {plan.baseline} is {span}"
+    if not gap.decided:
+        return f"{so_far}not decided: {plan.ours} minus {plan.baseline} is {span}, over {gap.seeds} seeds"
+    held = "predicts better" if gap.value < 0 else "predicts worse"
+    return f"{so_far}{plan.ours} {held} than {plan.baseline}: {span}, over {gap.seeds} seeds"

@@ -1,0 +1,184 @@
+"""From pages to arms: what is held out, what the choices are made among, and what each arm reads.
+
+The held-out pages leave before anything is chosen, near-copies with them. All arms share one tokenizer, learnt from the pages
+that are left, so that their losses mean the same and equal tokens are equal text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hare_lab import evaluation, texts, training
+from hare_lab.curation import curate
+from hare_lab.errors import InputError
+from hare_lab.experiment.plan import Arm, Plan
+from hare_lab.models import shape
+from hare_lab.priors import Priors
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+DRAWING = frozenset({"random", "density", "cluster-balanced"})  # methods whose choice is a draw: each seed draws its own
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that the cells of an experiment share.
+
+    Attributes
+    ----------
+    pool : pages that arms choose from, none of them held out; `vectors`, `labels` and `tokens` in the same order
+    held, groups : clean held-out pages, at most `plan.sample` of each topic, and their topics: what the score is made of
+    natural : all pages that were held out, as they come
+    synthetic : pages by part (D2, D3), where the run has some
+    taxonomy : topics with their weights, where the labels are topics of it
+    """
+
+    plan: Plan
+    pool: Dataset
+    vectors: NDArray[np.float32]
+    labels: list[str]
+    tokens: NDArray[np.int64]
+    held: Dataset
+    groups: list[str]
+    natural: Dataset
+    tokenizer: Any
+    priors: Priors
+    synthetic: Mapping[str, Dataset] = field(default_factory=dict)
+    taxonomy: Sequence[texts.Topic] | None = None
+
+    def parts(self, arm: Arm, seed: int) -> dict[str, Dataset]:
+        """The pages that an arm reads with one seed, by part.
+
+        Raises
+        ------
+        InputError
+            If it wants synthetic text that there is none of.
+        """
+        lacking = [part for part in arm.parts if part != "D1" and part not in self.synthetic]
+        if lacking:
+            raise InputError(
+                f'arm "{arm.name}" reads {lacking[0]}, but there is no synthetic text; make some with notebook 07, or drop the arm'
+            )
+        budget = min(self.plan.tokens_of(arm), int(self.tokens.sum()))
+        chosen = curate(
+            self.pool, self.vectors, self.priors, topic=self.labels, tokens=self.tokens, taxonomy=self.taxonomy, budget=budget,
+            method=arm.method, seed=seed if arm.method in DRAWING else self.plan.pool_seed,
+        ).pages(self.pool)  # fmt: skip
+        first = chosen.select_columns(["text"])
+        if arm.leaked:
+            first = self._with_items(first, arm, seed)
+        return {"D1": first, **{part: self.synthetic[part].select_columns(["text"]) for part in arm.parts[1:]}}
+
+    def _with_items(self, pages: Dataset, arm: Arm, seed: int) -> Dataset:
+        """Pages of which a share of the tokens gave way to benchmark items with their answers, as a careless crawl would hold them."""
+        from datasets import Dataset
+
+        items = leaked_texts()
+        rng = np.random.default_rng([self.plan.pool_seed, seed])
+        sizes = np.array([len(ids) for ids in self.tokenizer(items, add_special_tokens=False, verbose=False)["input_ids"]])
+        wanted = arm.leaked * self.plan.tokens_of(arm)
+        readings = int(np.ceil(wanted / sizes.sum()))
+        order = np.concatenate([rng.permutation(len(items)) for _ in range(readings)])
+        order = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted)) + 1]
+        own = list(pages["text"])
+        keep = rng.permutation(len(own))[: max(1, round((1 - arm.leaked) * len(own)))]
+        mixed = [own[i] for i in keep] + [items[i] for i in order]
+        return Dataset.from_dict({"text": [mixed[i] for i in rng.permutation(len(mixed))]})
+
+
+def leaked_texts() -> list[str]:
+    """The bundled benchmark as a leak holds it: questions with their answers, and sentences with their gaps filled."""
+    found = []
+    for row in texts.items():
+        gap = row["kind"] == "cloze"
+        found.append(row["question"].replace("____", row["answer"]) if gap else f"Question: {row['question']}\nAnswer: {row['answer']}")
+    return found
+
+
+def material(
+    plan: Plan,
+    pages: Dataset,
+    vectors: NDArray[np.float32],
+    priors: Priors,
+    *,
+    labels: Sequence[Any] | None = None,
+    held: Dataset | None = None,
+    held_labels: Sequence[Any] | None = None,
+    synthetic: Mapping[str, Dataset] | None = None,
+    taxonomy: Sequence[texts.Topic] | None = None,
+) -> Material:
+    """Hold pages out, learn the tokenizer, count the tokens.
+
+    Parameters
+    ----------
+    pages : Dataset with `id`, `text`, and `quality` and `leaked` where they are known
+    vectors : unit rows in the same order
+    labels : topic of each page (default: its column `topic`)
+    held, held_labels : pages that were held out before, and their topics; default: a share of `pages` is held out here
+    synthetic : pages by part
+
+    Raises
+    ------
+    InputError
+        If the pages are too few, or there is no clean page to hold out.
+    """
+    names = [str(label) for label in (labels if labels is not None else pages["topic"])]
+    if held is None:
+        pool, natural, _ = evaluation.hold_out(pages, share=plan.held_out, labels=names, seed=plan.pool_seed)
+        aside = set(natural["id"])
+        inside = np.array([i not in aside for i in pages["id"]])
+        names, out = (
+            [n for n, keep in zip(names, inside, strict=True) if keep],
+            [n for n, keep in zip(names, inside, strict=True) if not keep],
+        )
+        vectors = np.asarray(vectors)[inside]
+    else:
+        pool, natural, out = pages, held, [str(label) for label in (held_labels if held_labels is not None else held["topic"])]
+    rows = _clean_and_even(natural, out, priors.quality.floor, plan.sample, plan.pool_seed)
+    tokenizer = training.train_tokenizer(pool["text"], plan.vocabulary or shape(plan.model).vocabulary)
+    _, starts = training.encode(pool["text"], tokenizer)
+    return Material(
+        plan=plan, pool=pool, vectors=np.asarray(vectors, np.float32), labels=names, tokens=np.diff(starts), held=natural.select(rows),
+        groups=[out[i] for i in rows], natural=natural, tokenizer=tokenizer, priors=priors, synthetic=dict(synthetic or {}),
+        taxonomy=taxonomy,
+    )  # fmt: skip
+
+
+def from_run(plan: Plan, run: Any) -> Material:
+    """The material of a run of the notebooks: its prepared pages, their vectors, and its synthetic text where it has some.
+
+    Raises
+    ------
+    MissingArtifactError
+        If notebooks 02 and 06 have not been run.
+    """
+    prepared, vectors = run.load("prepared"), run.load("vectors")
+    synthetic = {}
+    if run.has("synthetic"):
+        made = run.load("synthetic")
+        kinds = np.array(made["task"])
+        synthetic = {part: made.select(np.flatnonzero(kinds == part)) for part in ("D2", "D3") if (kinds == part).any()}
+    taxonomy = texts.taxonomy(run.priors.find(run.priors.taxonomy))
+    return material(plan, prepared, vectors, run.priors, synthetic=synthetic, taxonomy=taxonomy)
+
+
+def _clean_and_even(pages: Dataset, labels: list[str], floor: float, most: int, seed: int) -> list[int]:
+    """Rows of pages that are fit to be scored on: above the floor, not leaked, of a topic; at most so many of each, drawn by seed."""
+    quality = np.array(pages["quality"] if "quality" in pages.column_names else np.ones(len(pages)), float)
+    leaked = np.array(pages["leaked"] if "leaked" in pages.column_names else np.zeros(len(pages)), bool)
+    fit = (quality >= floor) & ~leaked & np.array([label not in ("other", "-1", "") for label in labels])
+    rng = np.random.default_rng(seed)
+    names = np.array(labels)
+    rows: list[int] = []
+    for name in sorted(set(names[fit].tolist())):
+        mine = np.flatnonzero(fit & (names == name))
+        rows += sorted(rng.permutation(mine)[:most].tolist())
+    if not rows:
+        raise InputError("experiment: none of the held-out pages is clean enough to be scored on; lower `quality.floor`, or hold out more")
+    return rows

@@ -1,0 +1,274 @@
+"""The experiment itself, small: equal beginnings, equal tokens, killed and gone on with, in the background, one plan a folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from datasets import Dataset
+from typer.testing import CliRunner
+
+from hare_lab import experiment, priors, texts, training
+from hare_lab.errors import InputError
+from hare_lab.experiment.cells import DONE, cell_folder
+from hare_lab.experiment.conduct import PLAN, STATUS
+from hare_lab.run import open_run
+
+torch.set_num_threads(1)  # tiny models: a second thread only waits
+
+TOPICS = {"owls": "owl night feather mouse wing barn hoot talon", "bread": "flour yeast oven crust dough salt knead loaf",
+          "trains": "rail engine whistle platform ticket signal carriage steam"}  # fmt: skip
+
+
+def corpus(count=240, seed=0):
+    """Pages of three topics, one of them rare, every fifth a page of noise with a low quality."""
+    rng = np.random.default_rng(seed)
+    names = list(TOPICS)
+    rows = []
+    for number in range(count):
+        topic = names[int(rng.choice(3, p=[0.7, 0.2, 0.1]))]
+        words = TOPICS[topic].split()
+        good = number % 5 > 0
+        text = " ".join(rng.choice(words, 60)) if good else "".join(rng.choice(list("qzxjkvw#;|"), 300))
+        rows.append({"id": f"p{number}", "text": text, "topic": topic, "quality": 0.9 if good else 0.05, "leaked": False})
+    vectors = rng.normal(size=(count, 16)) + 3 * np.eye(16)[[names.index(row["topic"]) for row in rows]]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Dataset.from_list(rows), vectors.astype(np.float32)
+
+
+PLANNED = experiment.Plan(
+    name="tiny", hypothesis="priors predict better than chance", kind="tuning",
+    arms=(experiment.Arm("random"), experiment.Arm("priors", "priors")),
+    seeds=(0, 1), tokens=2_048, vocabulary=300, context=64, batch=4, sample=4, held_out=0.2, looks=4,
+)  # fmt: skip
+
+
+def shared(plan=PLANNED, **changes):
+    pages, vectors = corpus()
+    return experiment.material(replace(plan, **changes), pages, vectors, priors.default())
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiment")
+    os.environ["HARE_LAB_RUNS"] = str(folder / "runs")
+    result = experiment.conduct(shared(), folder / "one", leak_test=lambda model: {"delta": 0.125})
+    return folder / "one", result
+
+
+def record(folder, arm, seed):
+    return json.loads((cell_folder(folder, experiment.Arm(arm), seed) / DONE).read_text())
+
+
+def test_what_is_held_out_is_seen_by_no_choice_and_is_clean_and_even():
+    material = shared()
+    inside, outside = set(material.pool["id"]), set(material.natural["id"])
+    assert not inside & outside and len(inside | outside) == 240 and set(material.held["id"]) <= outside
+    assert min(material.held["quality"]) > 0.5
+    assert max(pd.Series(material.groups).value_counts()) <= 4 and set(material.groups) == set(TOPICS)
+    for arm in (experiment.Arm("random"), experiment.Arm("priors", "priors")):
+        read = set(material.parts(arm, 0)["D1"]["text"])
+        assert read and not read & set(material.natural["text"])
+
+
+def test_a_draw_follows_the_seed_and_a_choice_does_not():
+    material = shared(tokens=500)
+    for arm, same in ((experiment.Arm("random"), False), (experiment.Arm("priors", "priors"), True)):
+        read = [list(material.parts(arm, seed)["D1"]["text"]) for seed in (0, 1)]
+        assert (read[0] == read[1]) == same
+        sizes = [len(training.encode(part, material.tokenizer)[0]) for part in read]
+        assert max(sizes) <= 500
+
+
+def test_the_leaked_arm_holds_its_share_of_the_benchmark():
+    material = shared(tokens=20_000)
+    arm = experiment.Arm("leaked", "random", leaked=0.4)
+    pages = list(material.parts(arm, 0)["D1"]["text"])
+    items = set(experiment.leaked_texts())
+    sizes = [len(ids) for ids in material.tokenizer(pages, add_special_tokens=False)["input_ids"]]
+    share = sum(size for text, size in zip(pages, sizes, strict=True) if text in items) / 20_000
+    assert share == pytest.approx(0.4, abs=0.02)
+
+
+def test_synthetic_text_that_is_not_there_is_named():
+    with pytest.raises(InputError, match="reads D2, but there is no synthetic text"):
+        shared().parts(experiment.Arm("more", "priors", ("D1", "D2")), 0)
+
+
+def test_the_plan_stands_before_the_first_step_and_every_cell_carries_it(done):
+    folder, result = done
+    assert experiment.read_plan(folder / PLAN) == PLANNED
+    first = min(path.stat().st_mtime for path in (folder / "cells").glob("*/cell.json"))
+    assert (folder / PLAN).stat().st_mtime <= first
+    assert {record(folder, arm, seed)["plan"] for arm in ("random", "priors") for seed in (0, 1)} == {PLANNED.hash}
+    assert result.complete and len(result.cells) == 4 and set(result.cells["leakage_delta"]) == {0.125}
+
+
+def test_arms_read_equal_tokens_and_begin_with_equal_weights(done):
+    _, result = done
+    assert result.cells["tokens"].nunique() == 1 and result.cells["tokens"].iloc[0] == 2_048
+    material = shared()
+    from hare_lab.experiment.cells import _new_model
+
+    one, same, other = (_new_model(material, seed).state_dict() for seed in (0, 0, 1))
+    assert all((one[name] == same[name]).all() for name in one)
+    assert any((one[name] != other[name]).any() for name in one)
+
+
+def test_looks_fall_and_end_where_the_score_does(done):
+    folder, _ = done
+    for seed in (0, 1):
+        looks = record(folder, "priors", seed)["looks"]
+        assert [int(look[0]) for look in looks] == [512, 1024, 1536, 2048]
+        assert looks[-1][1] < looks[0][1]
+        assert looks[-1][1] == pytest.approx(record(folder, "priors", seed)["bits_per_byte"], rel=0.1)
+
+
+def test_a_trained_cell_is_a_model_that_scores_the_same_again(done):
+    from hare_lab import evaluation
+
+    folder, _ = done
+    place = cell_folder(folder, experiment.Arm("priors"), 0)
+    material = shared()
+    again = evaluation.page_bits(evaluation.load_model(place / "model"), material.held)
+    found = evaluation.bits_per_byte(again, material.groups).macro.value
+    assert found == pytest.approx(record(folder, "priors", 0)["bits_per_byte"], rel=1e-4)
+    assert not (place / training.CHECKPOINTS).exists()
+
+
+def test_running_it_again_trains_nothing(done):
+    folder, result = done
+    before = {path: path.stat().st_mtime_ns for path in (folder / "cells").glob("*/cell.json")}
+    again = experiment.conduct(shared(), folder)
+    assert again.verdict == result.verdict and again.cells.equals(result.cells)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert experiment.results(folder).differences.equals(result.differences)
+    assert set(experiment.progress(folder)["state"]) == {"done"}
+
+
+def test_a_changed_plan_is_another_experiment(done):
+    folder, _ = done
+    with pytest.raises(InputError, match="a changed plan is a new experiment"):
+        experiment.conduct(shared(tokens=4_096), folder)
+
+
+def test_a_cell_that_is_stopped_goes_on_to_the_same_numbers(tmp_path, done):
+    whole, _ = done
+    plan = replace(PLANNED, arms=PLANNED.arms[::-1])
+    material = shared(plan)
+    from hare_lab.experiment.cells import run_cell
+
+    steps = []
+
+    def stop(progress):
+        steps.append(progress.step)
+        return progress.step == 3
+
+    assert run_cell(material, plan.arm("priors"), 1, tmp_path, watch=stop) is None
+    assert not (cell_folder(tmp_path, plan.arm("priors"), 1) / DONE).exists()
+    found = run_cell(material, plan.arm("priors"), 1, tmp_path, watch=lambda p: steps.append(p.step))
+    assert steps == [1, 2, 3, 4, 5, 6, 7, 8]
+    expected = record(whole, "priors", 1)
+    assert found["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], rel=1e-5)
+    np.testing.assert_allclose([r[1] for r in found["looks"]], [r[1] for r in expected["looks"]], rtol=1e-5)
+
+
+# --- a process of its own ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A run with prepared pages, a plan that uses it, and the environment in which both are found."""
+    root = tmp_path_factory.mktemp("background")
+    env = {**os.environ, "HARE_LAB_RUNS": str(root / "runs"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    pages, vectors = corpus()
+    run = open_run("pages", profile="small", root=root / "runs")
+    known = [topic.id for topic in texts.taxonomy()[:3]]
+    names = dict(zip(TOPICS, known, strict=True))
+    topics = [names[t] for t in pages["topic"]]
+    run.make("prepared", lambda: pages.remove_columns("topic").add_column("topic", topics))
+    run.make("vectors", lambda: vectors)
+    plan = replace(PLANNED, run="pages", seeds=(0, 1, 2), tokens=8_192, kind="confirmatory", looks=8)
+    return root, plan.save(root / "plan.yaml"), env
+
+
+def command(env, *words):
+    return subprocess.run([sys.executable, "-m", "hare_lab.cli", "experiment", *map(str, words)], capture_output=True, text=True, env=env)
+
+
+def wait_for(what, seconds=240):
+    end = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert found
+    return found
+
+
+def test_it_survives_a_kill_a_cancel_and_runs_to_its_end_in_the_background(planned):
+    root, plan, env = planned
+    out = root / "out"
+    first = subprocess.Popen([sys.executable, "-m", "hare_lab.cli", "experiment", str(plan), "--out", str(out)], env=env)
+    wait_for(lambda: list(out.glob("cells/*/cell.json")))
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    kept = {path: path.read_text() for path in out.glob("cells/*/cell.json")}
+    assert experiment.status(out).state == "lost"
+    started = command(env, plan, "--out", out, "--background")
+    assert started.returncode == 0 and "Started as process" in started.stdout
+    wait_for(lambda: experiment.status(out).state == "running" and experiment.status(out).tokens)
+    twice = command(env, plan, "--out", out)
+    assert twice.returncode == 2 and "runs already" in twice.stderr and twice.stderr.count("\n") == 1
+    assert command(env, plan, "--out", out, "--cancel").returncode == 0
+    stopped = wait_for(lambda: (s := experiment.status(out)).state in ("cancelled", "done") and s)
+    shown = command(env, plan, "--out", out, "--status")
+    assert shown.returncode == 0 and "priors, seed 0" in shown.stdout
+    finished = command(env, plan, "--out", out)
+    assert finished.returncode == 0, finished.stderr
+    assert experiment.status(out).state == "done" and stopped.cells == 6
+    assert kept == {path: path.read_text() for path in kept}  # what stood before the kill was not made again
+    report = json.loads((out / "report.json").read_text())
+    assert report["complete"] and report["verdict"] in finished.stdout
+    assert {"cells.parquet", "differences.html", "curves.html", "score_against_priors.html"} <= {p.name for p in out.iterdir()}
+    lines = (root / "runs" / "experiments.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["registered", "finished"]
+
+
+def test_a_job_that_fails_says_why(planned, tmp_path):
+    _, plan, env = planned
+    bad = replace(experiment.read_plan(plan), run="nowhere").save(tmp_path / "bad.yaml")
+    assert command(env, bad, "--out", tmp_path / "out", "--background").returncode == 0
+    found = wait_for(
+        lambda: (s := experiment.status(tmp_path / "out")).state == "failed" and s if not _starting(tmp_path / "out") else None
+    )
+    assert "no run nowhere" in found.message
+
+
+def _starting(out):
+    started = out / "started"
+    if started.exists() and "hare-lab" in (out / "log.txt").read_text():
+        os.utime(started, (0, 0))  # its grace is over
+    return experiment.status(out).state == "starting"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--status"], "holds no experiment"),
+        (["--cancel"], "nothing to cancel"),
+        (["--status", "--cancel"], "exclude each other"),
+        ([], "no file"),
+    ],
+)
+def test_misuse_is_one_sentence(tmp_path, words, sentence):
+    from hare_lab.cli import app
+
+    caught = CliRunner().invoke(app, ["experiment", str(tmp_path / "none.yaml"), "--out", str(tmp_path / "out"), *words]).exception
+    assert isinstance(caught, InputError) and sentence in str(caught)
+    assert not (tmp_path / "out" / STATUS).exists()
