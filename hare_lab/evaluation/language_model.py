@@ -59,7 +59,7 @@ def load_model(source: str | Path, *, name: str | None = None, context: int | No
     ----------
     source : folder or hub id
     name : default: the folder's
-    context : tokens to read at once; default: what its tokenizer and its configuration say, at most 2,048
+    context : tokens to read at once; default: what it was trained on, or can read at most, up to 2,048
 
     Raises
     ------
@@ -111,8 +111,9 @@ def wrap(model: Any, tokenizer: Any, name: str, *, context: int | None = None) -
     vocabulary = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > vocabulary:
         raise InputError(f"{name}: the tokenizer has {len(tokenizer):,} tokens, the model {vocabulary:,}; they don't belong together")
-    # a tokenizer names the length of text that the model was trained on; positions may go far beyond
-    limit = min(int(getattr(model.config, "max_position_embeddings", LONGEST) or LONGEST), int(tokenizer.model_max_length))
+    # positions may go far beyond the length of text that a model was trained on, which ours note and tokenizers may name
+    told = (getattr(model.config, name, None) for name in ("train_context", "max_position_embeddings"))
+    limit = min(int(tokenizer.model_max_length), *(int(n) for n in told if n))
     return LanguageModel(model.eval(), tokenizer, name, min(context or LONGEST, limit), int(start))
 
 
