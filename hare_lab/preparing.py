@@ -82,14 +82,14 @@ def prepare(mapped: Dataset, scores: Dataset, placed: Dataset, leakage: Dataset,
     import pyarrow as pa
 
     columns: dict[str, pa.Array] = {}
-    ids = list(mapped["id"])
+    ids = mapped["id"][:]
     tables = {
         "scores": (scores, "quality", "rules_failed"),
         "placed": (placed, "topic", "topic_similarity"),
         "leakage": (leakage, "leak", "leaked"),
     }
     for what, (table, *names) in tables.items():
-        if list(table["id"]) != ids:
+        if table["id"][:] != ids:
             raise InputError(f'"{what}" is about other pages than "mapped", or in another order; run the notebook that makes it again')
         columns |= {name: pa.array(table[name][:]) for name in names}
     return with_columns(mapped, {**columns, "tokens": pa.array(token_counts(mapped["text"], tokenizer))})

@@ -45,7 +45,7 @@ def dataset_card(
     """
     told = _licences(pages, licences or {})
     found = sorted({licence for _, licence, _ in told})
-    languages = sorted({str(x) for x in pages["language"] if x}) if "language" in pages.column_names else list(priors.languages)
+    languages = sorted({str(x) for x in pages["language"][:] if x}) if "language" in pages.column_names else list(priors.languages)
     name = f"Concise set under the priors “{priors.name}”"
     header = {
         "pretty_name": name, "language": languages or ["en"],
@@ -149,7 +149,7 @@ def push_to_hub(pages: Dataset, card: str, repository: str, *, private: bool = T
 
 def _licences(pages: Dataset, licences: Mapping[str, str]) -> list[tuple[str, str, int]]:
     """Source, licence, pages; the largest first."""
-    sources = [str(source) for source in pages["source"]] if "source" in pages.column_names else [UNKNOWN] * len(pages)
+    sources = [str(source) for source in pages["source"][:]] if "source" in pages.column_names else [UNKNOWN] * len(pages)
     own = pages["license"][:] if "license" in pages.column_names else [None] * len(pages)
     counted = Counter((source, str(licence or licences.get(source, UNKNOWN))) for source, licence in zip(sources, own, strict=True))
     return [(source, licence, count) for (source, licence), count in sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))]

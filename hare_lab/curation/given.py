@@ -62,7 +62,7 @@ def columns(pages: Dataset, priors: Priors, topic: Any, quality: Any, leaked: An
     """Each column as it was given, or that of the pages, checked."""
     if "id" not in pages.column_names:
         raise InputError(f'curation: the pages have no column "id" (they have {", ".join(pages.column_names)}); use corpus.load')
-    ids, count = list(pages["id"]), len(pages)
+    ids, count = pages["id"][:], len(pages)
     if not count:
         raise InputError("curation: there is no page to choose from; load or keep at least one")
 

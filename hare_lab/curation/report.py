@@ -114,7 +114,7 @@ class Curated:
         from hare_lab.corpus.pages import with_columns
         from hare_lab.errors import InputError
 
-        if len(pages) != len(self.choices) or list(pages["id"]) != list(self.choices["id"]):
+        if len(pages) != len(self.choices) or pages["id"][:] != list(self.choices["id"]):
             raise InputError(f"curation: the choice was made among {len(self.choices):,} other pages; pass the same pages")
         return with_columns(pages.select(self.rows), {"reason": pa.array(self.choices["reason"].to_numpy(object)[self.rows], pa.string())})
 
