@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hare_lab import curation, figures
+from hare_lab.corpus import demo_licences
 from hare_lab.curation import worth as worth_module
 from hare_lab.curation.peers import ORDERS
 from hare_lab.curation.quotas import fill, water_fill
@@ -472,6 +473,57 @@ def test_a_prior_is_turned_without_touching_the_one_it_came_from(tmp_path):
     assert before == Priors(topics={"bread": 2.0}) and priors.load(after.save(tmp_path / "mine.yaml")).to_dict() == after.to_dict()
     with pytest.raises(InputError, match="between 0 and 1"):
         before.turned(novelty=2)
+
+
+def test_the_demos_licences_are_those_that_its_packages_state():
+    found = demo_licences(["sample", "docs/numpy", "docs/no-such-package", "mine"])
+    assert found["sample"] == "CC-BY-4.0" and "BSD" in found["docs/numpy"] and set(found) == {"sample", "docs/numpy"}
+
+
+# --- the crawl-like pool of the benchmarks ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pool():
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+    from crawl_pool import crawl_pool
+
+    words = [f"w{number}" for number in range(500)]
+    rng = np.random.default_rng(0)
+    posts = [
+        {
+            "id": f"{label}-{row}",
+            "label": f"l{label:02}",
+            "title": "",
+            "text": "\n\n".join(" ".join(rng.choice(words, 40)) for _ in range(3)),
+        }
+        for label in range(30)
+        for row in range(120)
+    ]
+    web = [{"id": f"web-{row}", "source": "c4", "text": " ".join(rng.choice(words, 60))} for row in range(900)]
+    return crawl_pool(posts, web, seed=3, pages=2_000), crawl_pool(posts, web, seed=3, pages=2_000)
+
+
+def test_the_pool_is_skewed_repeats_itself_and_holds_junk_as_it_says(pool):
+    rows = pd.DataFrame(pool[0].rows)
+    shares = rows["kind"].value_counts() / 2_000
+    assert shares["copy"] == pytest.approx(0.3, abs=0.02) and shares["junk"] == 0.12 and shares["web"] == 0.28
+    sizes = rows[rows["kind"].isin(["original", "copy"])]["label"].value_counts().to_numpy()
+    assert sizes[:8] * np.arange(1, 9) == pytest.approx(sizes[0], rel=0.15)  # 1 / rank
+    assert rows["id"].is_unique and set(rows["copy_of"]) - {""} <= set(rows[rows["kind"] == "original"]["id"])
+    assert 100 < rows["copy_of"].nunique() - 1 <= 330
+
+
+def test_what_is_held_out_is_balanced_and_in_no_copy_of_the_pool(pool):
+    held = pd.DataFrame(pool[0].held)
+    assert set(held["label"].value_counts()) == {10} and not set(held["id"]) & set(pd.DataFrame(pool[0].rows)["id"])
+
+
+def test_the_pool_follows_from_its_seed(pool):
+    assert pool[0] == pool[1]
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
