@@ -24,12 +24,12 @@ from hare_lab.priors import DATA
 OTHER = "other"
 SUBJECTS = DATA / "taxonomy" / "subjects.yaml"
 # In units of the spread of similarities between descriptions of unrelated subjects, so that they hold for any model (docs/coverage.md).
-FLOOR = -0.25  # from their median: less like every topic than that, and a page is in none
-MARGIN = 0.75  # by which a subject outside the reference must fit better than the best topic
-SHARPNESS = 0.25  # difference in score that makes one topic e times as likely as another
-SAME = 0.7  # cosine of two descriptions from which they say the same
+FLOOR = -0.35  # from their median: less like every topic than that, and a page is in none
+MARGIN = 1.25  # by which a subject outside the reference must fit better than the best topic
+SHARPNESS = 0.3  # difference in score that makes one topic e times as likely as another
+SAME = 0.6  # cosine of two descriptions from which they say the same
 BEST = 3  # phrases of a topic that count for a page
-NEIGHBOURS, HEARD, ROUNDS = 10, 0.5, 10
+NEIGHBOURS, HEARD, ROUNDS = 10, 0.6, 10
 BLOCK = 4_096
 
 
@@ -138,7 +138,7 @@ def _centres(reference: Reference) -> NDArray[np.float32]:
 
 
 def _hear_neighbours(vectors: NDArray[np.float32], likely: NDArray[Any]) -> NDArray[Any]:
-    """Each page's chances, half its own and half those of the pages nearest to it, until they settle."""
+    """Each page's chances: its own, and for the greater part (HEARD) those of the pages nearest to it, until they settle."""
     k = min(NEIGHBOURS, len(vectors) - 1)
     if k < 1:
         return likely
