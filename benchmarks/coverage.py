@@ -106,7 +106,8 @@ class Labelled:
 def planted(labelled: Labelled, names: Sequence[str], count: int, seed: int, find: Any = place) -> tuple[np.ndarray, np.ndarray]:
     """A corpus of `count` of the topics at shares drawn by seed: the error of each share in points, and whether each page is right.
 
-    Shares are of tokens; the last is that of `other`. The topics that were not drawn, and the pages outside of all, are `other`, 10 to 40 % of the pages.
+    Shares are of tokens; the last is that of `other`: the topics that were not drawn, and the pages outside of all, 10 to 40 %
+    of the pages.
     """
     draw = np.random.default_rng(seed)
     chosen = draw.permutation(list(names))
@@ -231,7 +232,7 @@ def main() -> None:
     how = f"the largest error of any share in any of these corpora, `other` among them; median corpus {np.median(worst):.1f}"
     measures.append(measure("coverage.share_worst", float(max(worst)), target=5, how=how, **low))
     said = {"sample": "12 of 18 or 17 everyday topics; the others, and machine text, are `other`",
-            "forums": "20 of 26 or 27 subreddits described from their names alone; the others, and four groups of subreddits, are `other`"}  # fmt: skip
+            "forums": "20 of 26 or 27 subreddits, described by us; the others, and four groups of subreddits, are `other`"}  # fmt: skip
     for key in sets:
         for name, runs, which in (("", found, "topics not tuned on"), ("_plain", baseline, "the same, by the nearest description alone"),
                                   ("_tuned", tuned, "the half that the constants were chosen on")):  # fmt: skip
@@ -252,7 +253,8 @@ def main() -> None:
     everything = np.arange(len(pages))
     ranks = removed_ranks(bundled, pages, everything, ten["sample"], bundled.reference)
     inverse = [1 / rank for rank in ranks]
-    how = f"10 of 36 topics removed in turn from the demo ({len(pages):,} pages); the five rare ones stay in; ranks {', '.join(map(str, ranks))}"
+    said_ranks = ", ".join(map(str, ranks))
+    how = f"10 of 36 topics removed in turn from the demo ({len(pages):,} pages); the five rare ones stay in; ranks {said_ranks}"
     measures.append(measure("coverage.removal_mrr", float(np.mean(inverse)), target=0.9, how=how))
     reported = posts.of(halves(names["forums"])[1])
     weight = 1 / len(reported.topics)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from datasets import Dataset
 from hypothesis import given
@@ -263,15 +264,69 @@ def test_the_command_writes_the_ledger_and_says_where(tmp_path, sample):
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("draw", [figures.wanted_and_have, figures.coverage_treemap])
-def test_figures_say_a_finding_take_one_row_or_none_and_escape(draw, covered):
+@pytest.fixture(scope="module")
+def points(covered):
+    """A map of the sample at places drawn by seed, as notebook 02 would make it."""
+    x, y = np.random.default_rng(0).normal(size=(2, len(covered.placed)))
+    ids = covered.placed["id"][:]
+    return pd.DataFrame({"id": ids, "x": x, "y": y, "title": ids, "snippet": "some text", "source": "sample"})
+
+
+def drawers(points):
+    return {
+        "bars": (figures.wanted_and_have, ["wanted"]), "treemap": (figures.coverage_treemap, ["wanted"]),
+        "subjects": (figures.subject_coverage, ["pages"]),
+        "holes": (lambda gaps, theme: figures.holes_map(points, gaps.assign(x=0.5, y=np.arange(len(gaps))), theme=theme), ["wanted"]),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["bars", "treemap", "subjects", "holes"])
+def test_figures_say_a_finding_take_one_row_or_none_and_escape(name, covered, points):
+    draw, needed = drawers(points)[name]
     gaps = covered.gaps
-    hostile = gaps.assign(name=[f"<script>{name}$x$" for name in gaps["name"]])
+    hostile = gaps.assign(name=[f"<script>{topic}$x$" for topic in gaps["name"]], parent="<script>$x$")
     for table in (gaps, gaps.head(1), gaps.head(0), hostile):
         for theme in ("screen", "talk"):
             figure = draw(table, theme=theme)
-            assert len(figure.layout.meta["title"]) > 10 and "<script>" not in figure.to_json()
-    with pytest.raises(InputError, match="wanted"):
-        draw(gaps.drop(columns="wanted"))
+            assert len(figure.layout.meta["title"]) > 10 and "<script>" not in figure.to_json().replace("\\u003c", "<").replace(
+                json.dumps(figure.layout.meta["title"])[1:-1], ""
+            )
+    with pytest.raises(InputError, match=needed[0]):
+        draw(gaps.drop(columns=needed), theme="screen")
     with pytest.raises(InputError, match="finite numbers"):
-        draw(gaps.assign(have=np.nan))
+        draw(gaps.assign(**{needed[0]: np.nan}), theme="screen")
+
+
+def test_bars_are_coloured_by_what_lacks(covered):
+    gaps = covered.gaps
+    bars = figures.wanted_and_have(gaps).data[0]
+    shown = gaps[gaps["topic"] != "other"].assign(gap=lambda frame: frame["wanted"] - frame["have"])
+    lacking = int((shown.sort_values("gap", ascending=False).head(18)["gap"] > 0).sum())
+    assert list(bars.marker.color).count(bars.marker.color[0]) >= lacking
+
+
+def test_tiles_add_up_to_what_is_in_topics(covered):
+    tiles = figures.coverage_treemap(covered.gaps).data[0]
+    held = covered.gaps[covered.gaps["topic"] != "other"]["have"].sum()
+    leaves = [value for id, value in zip(tiles.ids, tiles.values, strict=True) if id.startswith("t")]
+    assert sum(leaves) == pytest.approx(held) and tiles.values[0] == pytest.approx(held)
+
+
+def test_a_hole_lies_amid_the_pages_that_are_nearest_to_its_topic(covered, points):
+    pages = Dataset.from_pandas(points[["id", "x", "y"]])
+    holes = coverage.on_map(covered.gaps, pages)
+    place = points.set_index("id")
+    first = covered.gaps["nearest"][0]
+    assert holes["x"][0] == pytest.approx(np.median(place.loc[list(first), "x"]))
+    rings = figures.holes_map(points, holes).data[1]
+    assert list(rings.marker.size) == sorted(rings.marker.size, reverse=True) and len(rings.x) == 10
+    with pytest.raises(InputError, match="which is not among these pages"):
+        coverage.on_map(covered.gaps, pages.select(range(5)))
+    with pytest.raises(InputError, match="no column x, y"):
+        coverage.on_map(covered.gaps, pages.select_columns(["id"]))
+
+
+def test_the_curve_reads_off_the_radius(covered):
+    curve = covered.report.table()
+    at = float(np.interp(0.5, curve["radius"], curve["covered"]))
+    assert f"{at:.0%}".replace("%", "\u00a0%") in figures.coverage_curve(curve, radius=0.5).layout.meta["title"]

@@ -10,22 +10,13 @@ is, how much was asked for, and how many tokens are missing. Formulas, and how t
     covered.report  # divergence, effective topics, coverage at a radius, each with its interval
 """
 
-from hare_lab.coverage.ledger import Covered, cover
+from hare_lab.coverage.ledger import Covered, cover, on_map
 from hare_lab.coverage.measures import divergence
 from hare_lab.coverage.placing import OTHER, Placement, place
 from hare_lab.coverage.reference import Reference, from_pages, from_taxonomy, load_reference
 from hare_lab.coverage.report import CoverageReport
 
 __all__ = [
-    "OTHER",
-    "CoverageReport",
-    "Covered",
-    "Placement",
-    "Reference",
-    "cover",
-    "divergence",
-    "from_pages",
-    "from_taxonomy",
-    "load_reference",
-    "place",
+    "OTHER", "CoverageReport", "Covered", "Placement", "Reference", "cover", "divergence", "from_pages", "from_taxonomy",
+    "load_reference", "on_map", "place",
 ]  # fmt: skip

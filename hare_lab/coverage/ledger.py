@@ -175,3 +175,32 @@ def _covered(
     weights = measures.point_weights(reference.owner, reference.wanted)
     drawn: Any = [float(weights @ ((often[rows] > 0) & within).any(axis=1)) for often in counts[:100]]
     return measures.estimate(float(weights @ within[:, 0]), np.array(drawn), 0, 1)
+
+
+def on_map(gaps: pd.DataFrame, pages: Dataset) -> pd.DataFrame:
+    """Where each topic lies on the map, be it empty or not: the middle of the pages that fit it best.
+
+    Parameters
+    ----------
+    gaps : the gap ledger
+    pages : Dataset with id, x and y, which the ledger was made from
+
+    Returns
+    -------
+    DataFrame with the columns topic, name, wanted, have, gap_tokens, x, y
+
+    Raises
+    ------
+    InputError
+        If the ledger names a page that is not there, or the pages have no place on a map.
+    """
+    lacks = [column for column in ("id", "x", "y") if column not in pages.column_names]
+    if lacks:
+        raise InputError(f"coverage: the pages have no column {', '.join(lacks)}; pass those that were mapped")
+    place = dict(zip(pages["id"], zip(pages["x"], pages["y"], strict=True), strict=True))
+    stranger = next((page for ids in gaps["nearest"] for page in ids if page not in place), None)
+    if stranger is not None:
+        raise InputError(f'coverage: the ledger names the page "{stranger}", which is not among these pages; pass those it was made from')
+    middles = np.array([np.median([place[page] for page in ids], axis=0) if len(ids) else (np.nan, np.nan) for ids in gaps["nearest"]])
+    found = gaps[["topic", "name", "wanted", "have", "gap_tokens"]].assign(x=middles[:, 0], y=middles[:, 1])
+    return found.dropna(subset=["x", "y"]).reset_index(drop=True)

@@ -7,6 +7,7 @@ about five things lies near none of them. A benchmark's or a corpus' topics lie 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,8 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     names = _clusters(pages, vectors, seed) if column is None else [str(value) for value in pages[column][:]]
     if column is not None and not _usable(names):
         raise InputError(f'the reference names {len(set(names))} topics in "{column}"; a column of 2 to {MOST_GROUPS} is needed')
-    order = sorted(set(names), key=lambda name: (-names.count(name), name))
+    counts = Counter(names)
+    order = sorted(counts, key=lambda name: (-counts[name], name))
     number = {name: at for at, name in enumerate(order)}
     group = np.array([number[name] for name in names])
     tokens = corpus.token_counts(pages["text"][:]).astype(float)
@@ -125,7 +127,7 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     owner = np.concatenate([np.full(len(rows), at) for at, rows in enumerate(points)])
     found = [_from_group(name, share) for name, share in zip(order, shares, strict=True)]
     stacked = np.concatenate(points)
-    own = np.array([np.sort(stacked[owner == at] @ row)[-3:].mean() for at, row in zip(group, np.asarray(vectors), strict=True)])
+    own = np.concatenate([_top_mean(np.asarray(vectors)[group == at] @ rows.T) for at, rows in enumerate(points)])
     return Reference(tuple(found), stacked, owner, tuple(order[at] for at in owner), "pages", floor=float(np.quantile(own, 0.05)))
 
 
@@ -207,6 +209,11 @@ def _centres(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
 
         rows = MiniBatchKMeans(CENTRES, n_init=1, random_state=seed).fit(rows).cluster_centers_
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def _top_mean(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of the three largest of each row, as a page's score is made of (see `placing.topic_scores`)."""
+    return np.asarray(np.sort(likeness, axis=1)[:, -3:].mean(axis=1))
 
 
 def _from_group(name: str, share: float) -> Topic:

@@ -10,7 +10,7 @@ subtitle what is shown; a topic keeps its colour; text is escaped; the look is o
 """
 
 from hare_lab.figures.corpus import cleaning_funnel, page_lengths, similarity_histogram
-from hare_lab.figures.coverage import coverage_treemap, wanted_and_have
+from hare_lab.figures.coverage import coverage_curve, coverage_treemap, holes_map, subject_coverage, wanted_and_have
 from hare_lab.figures.curation import before_after_map, composition, quality_diversity
 from hare_lab.figures.evaluation import bits_by_topic, leaderboard, task_scores
 from hare_lab.figures.experiment import ablation_curves, arm_differences, score_against_priors
@@ -25,9 +25,9 @@ from hare_lab.figures.training import learning_rate, loss_curve, training_costs
 
 __all__ = [
     "FORMATS", "THEMES", "ablation_curves", "arm_differences", "before_after_map", "bits_by_topic", "cleaning_funnel", "color_of",
-    "colors_of", "composition", "coverage_before_after", "coverage_treemap", "diversity_profile", "escape", "from_json", "has_browser",
-    "html", "image", "leaderboard", "leak_counts", "leak_deltas", "leaks_on_map", "learning_rate", "loss_curve", "page_lengths",
-    "quality_by_topic", "quality_diversity", "quality_reasons", "repetition_rates", "rule_failures", "score_against_priors",
-    "similarity_histogram", "synthesis_composition", "synthesis_funnel", "synthesis_pipeline", "task_scores", "themed",
-    "topic_hierarchy", "topic_map", "topic_sizes", "training_costs", "wanted_and_have",
+    "colors_of", "composition", "coverage_before_after", "coverage_curve", "coverage_treemap", "diversity_profile", "escape",
+    "from_json", "has_browser", "holes_map", "html", "image", "leaderboard", "leak_counts", "leak_deltas", "leaks_on_map",
+    "learning_rate", "loss_curve", "page_lengths", "quality_by_topic", "quality_diversity", "quality_reasons", "repetition_rates",
+    "rule_failures", "score_against_priors", "similarity_histogram", "subject_coverage", "synthesis_composition", "synthesis_funnel",
+    "synthesis_pipeline", "task_scores", "themed", "topic_hierarchy", "topic_map", "topic_sizes", "training_costs", "wanted_and_have",
 ]  # fmt: skip

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from hare_lab.figures import look
+from hare_lab.figures import look, maps
 
 ROWS = 24  # topics that still read on a slide
 OVER, UNDER, EVEN = look.FEW[0], look.FEW[3], "#D9DEE3"  # too much, too little, about right
 OTHER = "other"
+HOLES = 10  # rings that can be told apart
+FEW_PAGES = 10  # of a subject: hardly there
 SCALE = [[0.0, UNDER], [0.25, look.mix(UNDER, EVEN, 0.6)], [0.5, EVEN], [0.75, look.mix(OVER, EVEN, 0.6)], [1.0, OVER]]
 
 
@@ -85,30 +87,192 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     look.theme_of(theme)
     look.need(gaps, ["topic", "name", "parent", "wanted", "have"], "coverage treemap")
     look.need_numbers(gaps, ["wanted", "have"], "coverage treemap")
-    held = gaps[gaps["have"] > 0]
+    topics = gaps[gaps["topic"] != OTHER]
+    held = topics[topics["have"] > 0]
     if held.empty:
         return look.nothing("No topic has a page", theme)
-    other = held["topic"] == OTHER
-    topics = held[~other]
-    over = topics[topics["have"] > topics["wanted"]]
-    empty = int(((gaps["have"] <= 0) & (gaps["topic"] != OTHER) & (gaps["wanted"] > 0)).sum())
-    title = f"{look.number(len(over))} of {look.number(int((gaps['topic'] != OTHER).sum()))} topics have more than was wanted"
-    parts = ["area: share of the tokens; colour: as against what was wanted"]
-    parts += [f"{look.plural(empty, 'topic')} without a page are not drawn"] if empty else []
-    figure = look.canvas(title, " · ".join(parts), theme=theme, right=14)
-    tiles = _tiles(topics, held[other])
+    over, empty = int((topics["have"] > topics["wanted"]).sum()), int(((topics["have"] <= 0) & (topics["wanted"] > 0)).sum())
+    title = f"{look.number(over)} of {look.number(len(topics))} topics {'has' if over == 1 else 'have'} more than was wanted"
+    other = float(gaps.loc[gaps["topic"] == OTHER, "have"].sum())
+    parts = ["area: share of the tokens", "colour: has, against wanted"]
+    parts += [f"not drawn: {look.percent(other)} in no topic" + (f", {look.plural(empty, 'topic')} with no page" if empty else "")]
+    figure = look.canvas(title, " · ".join(parts), theme=theme, right=12)
+    tiles = _tiles(held)
     figure.add_treemap(
         ids=[t["id"] for t in tiles], parents=[t["parent"] for t in tiles], labels=[t["label"] for t in tiles],
         values=[t["value"] for t in tiles], text=[t["said"] for t in tiles], texttemplate=[t["tile"] for t in tiles], branchvalues="total",
         hovertemplate="%{label}<br>%{text}<extra></extra>", tiling={"pad": 2},
         marker={
-            "colors": [t["times"] for t in tiles], "colorscale": SCALE, "cmin": -3, "cmax": 3, "line": {"color": look.PAPER, "width": 2},
-            "cornerradius": 4, "showscale": True,
-            "colorbar": {"title": {"text": "has, against<br>wanted"}, "tickvals": [-3, -1, 0, 1, 3], "thickness": 14, "len": 0.6,
-                         "ticktext": ["an 8th", "half", "just so", "double", "8 times"], "outlinewidth": 0, "y": 1, "yanchor": "top"},
+            "colors": [t["times"] for t in tiles], "colorscale": SCALE, "cmin": -2.2, "cmax": 2.2,
+            "line": {"color": look.PAPER, "width": 2},            "cornerradius": 4, "showscale": True,
+            "colorbar": {"tickvals": [-2, -1, 0, 1, 2], "thickness": 14, "len": 0.6,
+                         "ticktext": ["a quarter", "half", "just so", "double", "4 times"], "outlinewidth": 0, "y": 1, "yanchor": "top"},
         },
     )  # fmt: skip
     return figure.update_layout(margin={"l": 20, "b": 20})
+
+
+def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
+    """The corpus as a grey map, and a ring where each topic would lie of which too little is there: the larger, the more is missing.
+
+    Parameters
+    ----------
+    points : DataFrame
+        One row a page, as `topic_map` takes it: x, y, title, snippet, source.
+    holes : DataFrame
+        One row a topic, as `coverage.on_map` makes it: topic, name, x, y, wanted, have. The widest HOLES are drawn.
+    theme : screen, paper or talk
+
+    Raises
+    ------
+    InputError
+        If a column is missing or holds no numbers.
+    """
+    look.theme_of(theme)
+    look.need(points, ["x", "y", "title", "snippet", "source"], "map of holes")
+    look.need(holes, ["topic", "name", "x", "y", "wanted", "have"], "map of holes")
+    if points.empty:
+        return look.nothing("No page to map", theme)
+    look.need_numbers(points, ["x", "y"], "map of holes")
+    look.need_numbers(holes, ["x", "y", "wanted", "have"], "map of holes")
+    missing = holes.assign(gap=holes["wanted"] - holes["have"]).query("gap > 0 and topic != @OTHER")
+    missing = missing.sort_values("gap", ascending=False, kind="stable").head(HOLES)
+    title = f"The widest hole lies at “{str(missing['name'].iloc[0])[: look.NAME]}”" if len(missing) else "The map has no hole"
+    pages = look.plural(len(points), "page")
+    subtitle = f"grey: {pages}; ring: where a topic of which too little is there would lie, the larger the more is missing"
+    figure = look.canvas(title, subtitle, theme=theme, caption=f"{subtitle}. Near pages are alike; the axes have no unit")
+    figure.add_trace(maps._trace(points, look.mix(look.GREY, look.INK, 0.1), "", "", rank=3, opacity=0.5))
+    widest = float(missing["gap"].max()) if len(missing) else 1.0
+    said = [
+        f"<b>{look.escape(name, 60)}</b><br>has {look.percent(have)}, wanted {look.percent(wanted)}"
+        for name, have, wanted in zip(missing["name"], missing["have"], missing["wanted"], strict=True)
+    ]
+    sizes = (look.theme_of(theme).text * 2.6 * np.sqrt(missing["gap"] / widest)).tolist()
+    figure.add_scattergl(
+        x=missing["x"], y=missing["y"], mode="markers", hovertext=said, hovertemplate="%{hovertext}<extra></extra>", legendgroup=maps.MARKS,
+        marker={"symbol": "circle-open", "size": sizes, "color": UNDER, "line": {"width": 3}},
+    )  # fmt: skip
+    names = [_mark(name, x, y) for name, x, y in zip(missing["name"], missing["x"], missing["y"], strict=True)]
+    low, high, _ = maps._frame(points, names)
+    hidden: dict[str, Any] = {"visible": False, "constrain": "domain"}
+    figure.update_layout(xaxis=hidden, yaxis={**hidden, "scaleanchor": "x"}, margin={"l": 12, "b": 12}, showlegend=False)
+    figure.layout.meta.update(labels=names, frame=(low, high), points=len(points))
+    return maps.fit(figure)
+
+
+def subject_coverage(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
+    """The subjects of a benchmark, group by group: how many pages of the corpus are about each.
+
+    Parameters
+    ----------
+    gaps : DataFrame
+        The gap ledger against the benchmark's subjects: topic, name, parent, pages.
+    theme : screen, paper or talk
+
+    Raises
+    ------
+    InputError
+        If a column is missing or holds no numbers.
+    """
+    look.theme_of(theme)
+    look.need(gaps, ["topic", "name", "parent", "pages"], "subject coverage")
+    subjects = gaps[gaps["topic"] != OTHER]
+    if subjects.empty:
+        return look.nothing("No subject to show", theme)
+    look.need_numbers(subjects, ["pages"], "subject coverage")
+    total, few = float(gaps["pages"].sum()), subjects["pages"] < FEW_PAGES
+    title = f"{look.number(int(few.sum()))} of {look.number(len(subjects))} subjects have fewer than {look.number(FEW_PAGES)} pages"
+    subtitle = f"a dot is a subject; {look.percent(float(subjects['pages'].sum()) / max(total, 1))} of the pages are about one of them"
+    figure = look.canvas(title, subtitle, theme=theme, height=0.85, right=2)
+    subjects = subjects.assign(group=[str(parent) or "subjects" for parent in subjects["parent"]])
+    groups = list(dict.fromkeys(subjects["group"]))
+    subjects = subjects.sort_values("pages", kind="stable")
+    by_group = subjects.groupby("group", sort=False)["pages"]
+    place, size = by_group.cumcount().to_numpy(float), by_group.transform("size").to_numpy(float)
+    row = subjects["group"].map(groups.index).to_numpy(float)
+    y = row + 0.6 * (place / np.maximum(size - 1, 1) - 0.5) * (size > 1)  # in order, so that dots of like height stay apart
+    x = np.maximum(subjects["pages"].to_numpy(float), 0.5)  # none can't be drawn on a logarithmic axis: it stands left of one
+    alike = subjects.groupby(["group", "pages"])["name"].transform("size").to_numpy(int)
+    first, last = place == 0, (place == size - 1) & (size > 1)
+    names = [look.escape(name, 34) for name in subjects["name"]]
+    texts = [
+        f"{name}{f' and {many - 1} more' if many > 1 else ''}" if low else name if high else ""
+        for name, many, low, high in zip(names, alike, first, last, strict=True)
+    ]
+    said = [f"{name}: {look.plural(pages, 'page')}" for name, pages in zip(names, subjects["pages"], strict=True)]
+    figure.add_scatter(
+        x=x, y=y, mode="markers+text", hovertext=said, hovertemplate="%{hovertext}<extra></extra>", showlegend=False, cliponaxis=False,
+        text=texts, textposition=np.where(first, "top center", np.where(last, "bottom center", "middle right")).tolist(),
+        textfont={"size": round(0.82 * look.theme_of(theme).text), "color": look.QUIET},
+        marker={"size": 12, "color": np.where(subjects["pages"] < FEW_PAGES, UNDER, OVER).tolist(), "line": {"color": look.PAPER}},
+    )  # fmt: skip
+    most = max(10.0, float(x.max()))
+    ticks = [0.5, *(v for v in (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000) if v <= most)]
+    figure.update_xaxes(
+        type="log", title_text="pages about it", range=[np.log10(0.3), np.log10(1.8 * most)], tickvals=ticks,
+        ticktext=["none", *(f"{v:,.0f}" for v in ticks[1:])],
+    )  # fmt: skip
+    wrapped = ["<br>".join(look.escape(line) for line in look.lines(group, 18, 3)) for group in groups]
+    return figure.update_yaxes(
+        tickvals=list(range(len(groups))), ticktext=wrapped, range=[len(groups) - 0.45, -0.55], showgrid=False, tickfont_color=look.INK
+    )
+
+
+def coverage_curve(curve: pd.DataFrame, *, radius: float | None = None, theme: str = "screen") -> go.Figure:
+    """How much of what the reference says some page is near to, for every idea of how near is near.
+
+    Parameters
+    ----------
+    curve : DataFrame with the columns radius (a cosine similarity), covered, low, high (0 to 1)
+    radius : the one to read off
+    theme : screen, paper or talk
+
+    Raises
+    ------
+    InputError
+        If a column is missing or holds no numbers.
+    """
+    look.theme_of(theme)
+    columns = ["radius", "covered", "low", "high"]
+    look.need(curve, columns, "coverage curve")
+    if curve.empty:
+        return look.nothing("No coverage to show", theme)
+    look.need_numbers(curve, columns, "coverage curve")
+    at = float(np.interp(radius, curve["radius"], curve["covered"])) if radius is not None else None
+    half = float(np.interp(-0.5, -curve["covered"], curve["radius"]))
+    title = (
+        f"Half of what is asked for has a page nearer than {half:.2f}"
+        if at is None
+        else f"{look.percent(at)} of what is asked for has a page nearer than {radius:.2f}"
+    )
+    figure = look.canvas(
+        title,
+        "share of the phrases of the reference with a page at that similarity or nearer, and its 95 % interval",
+        theme=theme,
+        height=0.75,
+        right=3,
+    )
+    x = curve["radius"]
+    figure.add_scatter(
+        x=[*x, *x[::-1]], y=[*curve["high"], *curve["low"][::-1]], fill="toself", fillcolor=OVER, opacity=0.18, line_width=0, mode="lines",
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=x, y=curve["covered"], mode="lines", line={"color": OVER, "width": 3}, showlegend=False,
+        hovertemplate="similarity %{x:.2f}: %{y:.0%} covered<extra></extra>",
+    )  # fmt: skip
+    if at is not None:
+        figure.add_scatter(x=[radius], y=[at], mode="markers", marker={"size": 14, "color": UNDER}, hoverinfo="skip", showlegend=False)
+        figure.add_vline(x=radius, line={"color": look.INK, "width": 1.5, "dash": "dot"})
+    figure.update_xaxes(title_text="how near is near: cosine similarity of phrase and page (1 is the same)")
+    return figure.update_yaxes(title_text="covered", tickformat=".0%", range=[0, 1.05])
+
+
+def _mark(name: str, x: float, y: float) -> dict[str, Any]:
+    """A name for the map of holes to write, as `maps.fit` places them; it counts as large, so that it may stand on its ring."""
+    parts = look.lines(str(name), 18, 2) or [""]
+    return {"lines": [look.escape(part) for part in parts], "width": max(map(len, parts)), "pages": 0, "x": float(x), "y": float(y),
+            "color": look.readable_on_paper(UNDER, 7)}  # fmt: skip
 
 
 def _gap_words(topics: pd.DataFrame) -> str:
@@ -123,23 +287,24 @@ def _gap_words(topics: pd.DataFrame) -> str:
     return f"The widest gap: “{str(widest['name'])[: look.NAME]}” lacks {look.percent(widest['gap'])} of the tokens"
 
 
-def _tiles(topics: pd.DataFrame, other: pd.DataFrame) -> list[dict[str, Any]]:
-    """Parents first, then topics: id, parent, label, value, what a hover and the tile say, and log2 of have over wanted."""
-    tiles: list[dict[str, Any]] = []
+def _tiles(topics: pd.DataFrame) -> list[dict[str, Any]]:
+    """The whole, the parents, then the topics: id, parent, label, value, what a hover and the tile say, and log2 of have over wanted."""
+    have, wanted = float(topics["have"].sum()), float(topics["wanted"].sum())
+    tiles: list[dict[str, Any]] = [_tile("all", "", "all topics", have, wanted, head=True)]
     for number, (parent, rows) in enumerate(topics.groupby("parent", sort=False)):
+        above = f"p{number}" if parent else "all"
         if parent:
-            tiles.append(_tile(f"p{number}", "", str(parent), float(rows["have"].sum()), float(rows["wanted"].sum()), head=True))
-        above = f"p{number}" if parent else ""
+            tiles.append(_tile(above, "all", str(parent), float(rows["have"].sum()), float(rows["wanted"].sum()), head=True))
         tiles += [
             _tile(f"t{number}.{row}", above, str(name), float(have), float(wanted))
             for row, (name, have, wanted) in enumerate(zip(rows["name"], rows["have"], rows["wanted"], strict=True))
         ]
-    return tiles + [_tile("other", "", str(name), float(have), None) for name, have in zip(other["name"], other["have"], strict=True)]
+    return tiles
 
 
-def _tile(id: str, parent: str, name: str, have: float, wanted: float | None, *, head: bool = False) -> dict[str, Any]:
-    times = 0.0 if wanted is None else float(np.clip(np.log2(have / wanted) if wanted > 0 else 3.0, -3, 3))
-    said = f"has {look.percent(have)}, " + ("in no topic" if wanted is None else f"wanted {look.percent(wanted)}")
+def _tile(id: str, parent: str, name: str, have: float, wanted: float, *, head: bool = False) -> dict[str, Any]:
+    times = float(np.clip(np.log2(have / wanted), -2, 2)) if wanted > 0 else 2.0
     lines = "<br>".join(look.escape(line) for line in look.lines(name, 16, 2))
-    tile = look.escape(name, 40) if head else f"{lines}<br>{look.percent(have)}" if have >= 0.006 else lines
+    tile = look.escape(name, 40) if head else f"{lines}<br>{look.percent(have)}"
+    said = f"has {look.percent(have)}, wanted {look.percent(wanted)}"
     return {"id": id, "parent": parent, "label": look.escape(name, 60), "value": have, "said": said, "tile": tile, "times": times}

@@ -21,6 +21,7 @@ HEAD, TITLE, SNIPPET, SOURCE = 60, 70, 120, 50  # most characters of each in a h
 SCALE = ["#2B1A55", "#414487", "#2F6C8E", "#21908C", "#35B779", "#8ED645", "#D9D32B"]  # viridis without its palest yellow
 HALO = ", ".join(["1px 1px 1px #FFF", "-1px 1px 1px #FFF", "1px -1px 1px #FFF", "-1px -1px 1px #FFF", "0 0 3px #FFF", "0 0 5px #FFF"])
 LEGEND = 30.0  # its width in letters
+MARKS = "marks"
 _AXES = "near pages are alike; the axes have no unit"
 _TOPIC_COLUMNS = ("topic", "cluster", "nearest_cluster", "name")
 
@@ -81,6 +82,8 @@ def fit(figure: go.Figure) -> go.Figure:
         axis.range = [centre - unit * pixels / 2, centre + unit * pixels / 2]
     size = float(np.clip(theme.point * (10_000 / meta["points"]) ** 0.3, 0.5 * theme.point, 2.2 * theme.point))
     for trace in figure.data:
+        if trace.legendgroup == MARKS:  # rings and the like, which have a size of their own
+            continue
         trace.marker.size = size * (0.8 if trace.legendgroup == look.UNCLUSTERED else 1)
     figure.layout.annotations = _place(meta["labels"], middle, unit, box, theme)
     return figure.update_layout(
