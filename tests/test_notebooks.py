@@ -63,11 +63,30 @@ def test_every_page_has_a_unit_vector(done):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
 
 
+def test_every_page_has_a_topic_and_the_planted_rare_topics_are_the_widest_gaps(done):
+    placed, gaps = done.load("placed"), done.load("gaps")
+    assert list(placed["id"]) == list(done.load("mapped")["id"]) and set(placed["topic"]) <= set(gaps["topic"])
+    assert set(gaps["topic"][:5]) == {"astronomy", "beekeeping", "chess", "geology", "oceanography"}
+    truth = {f"sample#{page['id']}": page["topic"] for page in texts.sample_truth()}
+    right = [truth[page] == topic for page, topic in zip(placed["id"], placed["topic"], strict=True) if page in truth]
+    assert np.mean(right) > 0.75
+
+
 def test_every_figure_is_saved_with_its_data_caption_and_provenance(done):
     manifest = json.loads((done.folder / "manifest.json").read_text())
-    assert {"tour_map", "tour_sizes", "tour_funnel", "cleaning_funnel", "topic_map", "topic_hierarchy", "diversity_profile"} <= set(
-        manifest["figures"]
-    )
+    assert {
+        "tour_map",
+        "tour_sizes",
+        "tour_funnel",
+        "cleaning_funnel",
+        "topic_map",
+        "topic_hierarchy",
+        "diversity_profile",
+        "wanted_and_have",
+        "coverage_treemap",
+        "holes_map",
+        "subject_coverage",
+    } <= set(manifest["figures"])
     for name, about in manifest["figures"].items():
         assert about["caption"] and about["inputs"], name
         assert len(pd.read_csv(done.folder / "figures" / f"{name}.csv")) > 0

@@ -104,7 +104,7 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         hovertemplate="%{label}<br>%{text}<extra></extra>", tiling={"pad": 2},
         marker={
             "colors": [t["times"] for t in tiles], "colorscale": SCALE, "cmin": -2.2, "cmax": 2.2,
-            "line": {"color": look.PAPER, "width": 2},            "cornerradius": 4, "showscale": True,
+            "line": {"color": look.PAPER, "width": 2}, "cornerradius": 4, "showscale": True,
             "colorbar": {"tickvals": [-2, -1, 0, 1, 2], "thickness": 14, "len": 0.6,
                          "ticktext": ["a quarter", "half", "just so", "double", "4 times"], "outlinewidth": 0, "y": 1, "yanchor": "top"},
         },
