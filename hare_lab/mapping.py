@@ -60,8 +60,9 @@ class Mapped:
     def summary(self) -> str:
         """One line for a terminal."""
         clusters = self.steps["clustering"]
-        counts = f"{len(self.pages):,} pages kept, {len(self.removed):,} removed"
-        return f"{counts}, {clusters.n_clusters} clusters, {clusters.noise:.0%} unclustered."
+        some = lambda count, what: f"{count:,} {what}{'' if count == 1 else 's'}"  # noqa: E731
+        kept, found = some(len(self.pages), "page"), some(clusters.n_clusters, "cluster")
+        return f"{kept} kept, {len(self.removed):,} removed, {found}, {clusters.noise:.0%} unclustered."
 
 
 def map_corpus(
