@@ -208,16 +208,17 @@ def speed(times: dict[str, Times], peak: float) -> list[dict[str, Any]]:
     ratios = {kind: [mine / theirs for mine, theirs in pairs] for kind, pairs in times.items()}
     runs = sum(map(len, times.values()))
     worst = max(ratios, key=lambda kind: statistics.median(ratios[kind]))
-    what = f"ours / BERTopic, whole fresh processes from vectors to named clusters and a drawn map, medians of interleaved pairs"
+    what = "ours / BERTopic, whole fresh processes from vectors to named clusters and a drawn map, medians of interleaved pairs"
     rows = [
         measure("clustering.time_ratio", statistics.median(ratios[worst]), target=1.2, better="lower", interval=_span(ratios[worst]),
                 how=f"{what}; the worse of cold and warm ({worst})")
     ]  # fmt: skip
     for kind, pairs in times.items():
         mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+        how = f"{kind} numba cache: ours {mine:.0f} s, BERTopic {theirs:.0f} s; interleaved pairs: {len(pairs)}"
         rows.append(
             measure(f"clustering.time_ratio_{kind}", statistics.median(ratios[kind]), target=1.2, better="lower",
-                    interval=_span(ratios[kind]), how=f"{kind} numba cache: ours {mine:.0f} s, BERTopic {theirs:.0f} s; {len(pairs)} interleaved pairs")
+                    interval=_span(ratios[kind]), how=how)
         )  # fmt: skip
     memory = f"largest resident memory of {runs} processes of ours, texts and figure included"
     return [*rows, measure("clustering.peak_gib", peak, unit="GiB", target=3.0, better="lower", how=memory)]
