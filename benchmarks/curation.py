@@ -245,7 +245,7 @@ def compared(suffix: str, contests: list[Contest], where: str, *, bound: bool = 
     return [
         row("effective_labels", lambda one: one.ours["labels"], unit="labels", how=how,
             target=0.9 * middle(lambda one: one.found["cluster-balanced"]["labels"])),
-        row("judged_quality", lambda one: one.ours["quality"], 
+        row("judged_quality", lambda one: one.ours["quality"],
             how="target: 0.9 of top quality; on the pool as crawled: " + table_of(first.raw),
             target=0.9 * middle(lambda one: max(one.found["top-quality"]["quality"], one.raw["top-quality"]["quality"]))),
         row("peers_ahead", lambda one: len(one.ahead()), target=0, better="lower",
