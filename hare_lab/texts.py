@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,6 +193,19 @@ def replies(path: Path) -> list[dict[str, Any]]:
             raise InputError(f"{path} line {number}: the key {' / '.join(key)} stands twice; a reply is served for one key")
         keys.add(key)
     return rows
+
+
+def planted_replies_judged(accepted: Iterable[Mapping[str, Any]], rejected: Iterable[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
+    """How a recording's replies fared: for the good and for each planted fault its name, how many were rejected, and of how many.
+
+    Parameters
+    ----------
+    accepted, rejected : rows with the key of a reply (topic, kind, audience, style, seed), seeds as the loader gives them
+    """
+    key = lambda row: (row["topic"], row["kind"], row["audience"], row["style"], row["seed"].rpartition("#")[2])  # noqa: E731
+    fault = {key(row): row["bad"] or "good" for name in ("d2", "d3") for row in replies(DATA / "replies" / f"{name}.jsonl")}
+    stayed, gone = Counter(fault[key(row)] for row in accepted), Counter(fault[key(row)] for row in rejected)
+    return [(name, gone[name], gone[name] + stayed[name]) for name in sorted({*stayed, *gone}, key=lambda name: (name != "good", name))]
 
 
 def requests(path: Path = DATA / "tools" / "requests.jsonl") -> list[dict[str, Any]]:

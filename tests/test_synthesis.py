@@ -28,6 +28,7 @@ from hare_lab.synthesis import (
     allocate,
     context,
     funnel,
+    funnel_at,
     judge,
     measure,
     moved,
@@ -534,6 +535,14 @@ def test_a_low_score_is_a_reason_and_an_unknown_one_is_none(recorded):
     assert not any(reason == "low quality" for reason, _ in judge(samples, table, pairs, moved(Thresholds(), quality=0.3)))
 
 
+def test_the_funnel_at_another_support_is_that_of_judging_anew(made, where):
+    with_reasons = [*made.accepted, *made.rejected]
+    assert funnel_at(made.accepted, made.rejected, Thresholds().support).equals(made.report.funnel)
+    strict = funnel_at(made.accepted, made.rejected, 0.99)
+    items = sum(row["task"] == "D3" and row.get("reason", "") in ("", "not answerable") for row in with_reasons)
+    assert strict.set_index("step")["removed"]["not answerable"] == items
+
+
 @given(st.lists(st.sampled_from(["", *REASONS]), max_size=60))
 def test_the_funnel_adds_up(reasons):
     table = funnel(reasons)
@@ -601,9 +610,20 @@ def test_a_budget_beyond_the_recording_is_named(gaps, where):
         synthesize(much, where, Replay(), tokens=5_000_000, count=bytes_of)
 
 
-def test_a_topic_without_a_recording_is_named(gaps, where):
-    with pytest.raises(InputError, match='topic "cooking" has nothing to start from'):
-        synthesize(gaps[gaps["topic"] == "cooking"], where, Replay(), tokens=50, count=bytes_of)
+def test_a_topic_without_a_recording_is_left_out_and_named(gaps, where):
+    some = gaps[gaps["topic"].isin(["cooking", "chess"])].assign(wanted=0.1, gap_tokens=5000)
+    made = synthesize(some, where, Replay(), tokens=9000, count=bytes_of, shares={"D2": 1})
+    assert made.report.left_out == "Cooking" and set(made.accepted["topic"]) == {"chess"}
+    none = synthesize(some[some["topic"] == "cooking"], where, Replay(), tokens=9000, count=bytes_of)
+    assert none.report.replies == 0 and len(none.accepted) == 0 and "Cooking" in none._repr_html_()
+
+
+def test_a_prompt_starts_from_no_page_that_is_unfit(gaps, where):
+    backend = Scripted(lambda ask: "")
+    some = gaps[gaps["topic"] == "chess"]
+    near = some["nearest"].iloc[0]
+    synthesize(some, dataclasses.replace(where, fit=frozenset(near[2:])), backend, tokens=9000, count=bytes_of, limit=40)
+    assert {ask.seed for ask in backend.asked} == set(near[2:])
 
 
 def test_priors_with_an_unknown_topic_are_named(gaps, where):

@@ -15,7 +15,9 @@ import pytest
 from serving import Served, opened, tiny_model
 
 from hare_lab import priors, texts
+from hare_lab.coverage import from_taxonomy
 from hare_lab.errors import InputError
+from hare_lab.leakage import load_items
 from hare_lab.synthesis import Context, Endpoint, Local, Request, RequestCache, Settings, Thresholds, read_prompts, synthesize
 
 ROOT = Path(__file__).parent.parent
@@ -40,8 +42,9 @@ def stub_vectors(found):
 def where():
     pages = {f"p{n}": f"Page {n} is about a game in which page {n} moves diagonally, or so they say in town {n}." for n in range(8)}
     return Context(
-        pages=pages, vectors=stub_vectors(pages.values()), placed=["chess"] * 4 + ["geology"] * 4, benchmark=["Which piece jumps? knight"],
-        topics=texts.taxonomy(), prompts=read_prompts(), priors=priors.default(), embed=stub_vectors,
+        pages=pages, vectors=stub_vectors(pages.values()), placed=["chess"] * 4 + ["geology"] * 4,
+        benchmark=load_items([{"question": "Which piece jumps over the others on the board?", "answer": "the knight"}]),
+        reference=from_taxonomy(texts.taxonomy(), model=stub_vectors), prompts=read_prompts(), priors=priors.default(), embed=stub_vectors,
     )  # fmt: skip
 
 

@@ -53,6 +53,8 @@ def synthesize(
     accepted, rejected, report = write_for_gaps(
         this, backend, tokens=tokens, worst=worst, shares=shares, prompts=prompts, limit=limit, seed=seed
     )
+    if not report.replies:
+        raise InputError(f"synthesize: the recording has nothing for {report.left_out}; give --endpoint URL --model M or --model FOLDER")
     recorded = " (a recording)" if report.recorded else ""
     say(f"{len(accepted):,} of {report.replies:,} replies of {report.model}{recorded} accepted, {report.tokens:,} tokens")
     say(_why(rejected["reason"]))

@@ -34,7 +34,7 @@ def synthesis_pipeline(stages: pd.DataFrame, *, theme: str = "screen") -> go.Fig
     look.need_numbers(stages, ["count"], "synthesis pipeline")
     first, last = stages.iloc[0], stages.iloc[-1]
     title = f"{look.number(float(first['count']))} {first['unit']} become {last['count']:,.0f} {last['unit']}"
-    figure = look.canvas(title, "Each box is a step, with what came out of it", theme=theme, height=0.55)
+    figure = look.canvas(title, "Each box is a step, with what came out of it", theme=theme, height=0.5)
     for at, row in enumerate(stages.itertuples(index=False)):
         final = at == len(stages) - 1
         fill = look.KEPT if final else look.mix(look.KEPT, look.PAPER, 0.88)
@@ -121,7 +121,7 @@ def coverage_before_after(topics: pd.DataFrame, *, theme: str = "screen") -> go.
     better = int((topics["after"] > topics["before"]).sum())
     title = f"{look.sentence(look.number(better))} of {look.number(len(topics))} gaps are smaller than before"
     subtitle = "Share of each topic in the corpus's tokens, before and after the accepted text is added"
-    figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.28 + 0.08 * len(shown)))
+    figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.22 + 0.08 * len(shown)), right=18)
     rows, names = np.arange(len(shown)), [look.escape(name, 34) for name in shown["name"]]
     for low, high, row in zip(before, after, rows, strict=True):
         figure.add_scatter(
@@ -139,7 +139,6 @@ def coverage_before_after(topics: pd.DataFrame, *, theme: str = "screen") -> go.
             hovertemplate=f"%{{hovertext}}<br>%{{x:.2f}} % {label}<extra></extra>",
             marker={"color": color, "size": sizes.text, "symbol": symbol, "line": {"color": color, "width": width}},
         )  # fmt: skip
-    figure.update_layout(legend={"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"})
     figure.update_xaxes(title_text="share of tokens, %", rangemode="tozero", tickformat=".1f")
     return figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(rows) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK)
 

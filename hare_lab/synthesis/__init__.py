@@ -12,7 +12,7 @@ says why each rejected one went. `backends` are a server by URL, a model on this
 judges them with `wording`, `answers`, `support` and `overlap`, `generate` wires it together. Method and measurements: docs/synthesis.md.
 """
 
-from hare_lab.synthesis.backends import Backend, Endpoint, Local, Replay, RequestCache, Settings
+from hare_lab.synthesis.backends import Backend, Endpoint, Local, Replay, RequestCache, Settings, at_hand
 from hare_lab.synthesis.context import context
 from hare_lab.synthesis.filters import REASONS, Context, Thresholds, judge, measure, moved, twins
 from hare_lab.synthesis.generate import Synthesized, synthesize
@@ -20,10 +20,10 @@ from hare_lab.synthesis.in_run import context_of, write_for_gaps
 from hare_lab.synthesis.parsing import Sample, parse
 from hare_lab.synthesis.plan import Request, allocate, requests
 from hare_lab.synthesis.prompts import Prompts, Template, read_prompts, snippet
-from hare_lab.synthesis.report import SynthesisReport, funnel
+from hare_lab.synthesis.report import SynthesisReport, funnel, funnel_at
 
 __all__ = [
     "REASONS", "Backend", "Context", "Endpoint", "Local", "Prompts", "Replay", "Request", "RequestCache", "Sample", "Settings",
-    "SynthesisReport", "Synthesized", "Template", "Thresholds", "allocate", "context", "context_of", "funnel", "judge", "measure",
-    "moved", "parse", "read_prompts", "requests", "snippet", "synthesize", "twins", "write_for_gaps",
+    "SynthesisReport", "Synthesized", "Template", "Thresholds", "allocate", "at_hand", "context", "context_of", "funnel", "funnel_at",
+    "judge", "measure", "moved", "parse", "read_prompts", "requests", "snippet", "synthesize", "twins", "write_for_gaps",
 ]  # fmt: skip

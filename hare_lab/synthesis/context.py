@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hare_lab import embedding, texts
+from hare_lab.coverage import OTHER, from_taxonomy, place
 from hare_lab.errors import InputError
+from hare_lab.leakage import benchmark_files, load_items
 from hare_lab.priors import Priors
 from hare_lab.synthesis.filters import Context
 from hare_lab.synthesis.prompts import FOLDER, read_prompts
@@ -27,6 +29,7 @@ def context(
     placed: Sequence[str] | None = None,
     prompts: str | Path = FOLDER,
     score: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
+    fit: Iterable[str] | None = None,
     model: Any = None,
 ) -> Context:
     """Everything that `measure` holds a reply against.
@@ -36,9 +39,10 @@ def context(
     pages : Dataset with `id` and `text`
     vectors : float array of shape (n_pages, dimension), in the order of the pages
     priors : say which benchmarks must stay unseen and which taxonomy holds
-    placed : the topic of each page, as `coverage` gives it; None takes the topic whose description is nearest
+    placed : the topic of each page, as `coverage` gives it; None places the pages here
     prompts : folder of templates, audiences and styles
     score : texts -> quality in 0..1; None leaves quality unjudged
+    fit : ids of the pages that a prompt may start from; None allows all
     model : the embedding model that made `vectors`, as `embedding.embed` takes it
 
     Raises
@@ -48,18 +52,13 @@ def context(
     """
     if len(vectors) != len(pages) or (placed is not None and len(placed) != len(pages)):
         raise InputError(f"synthesis: {len(pages):,} pages need as many vectors and topics, in the same order")
-    topics = texts.taxonomy(priors.find(priors.taxonomy))
-    embed = lambda lines: np.asarray(embedding.embed(list(lines), model=model).vectors)  # noqa: E731
+    reference = from_taxonomy(texts.taxonomy(priors.find(priors.taxonomy)), priors.topics, model=model)
     if placed is None:
-        taught = embed([f"{topic.name}: {topic.description}" for topic in topics])
-        placed = [topics[int(at)].id for at in (np.asarray(vectors) @ taught.T).argmax(axis=1)]
+        names = [*(topic.id for topic in reference.topics), OTHER]  # -1, no topic, is the last
+        placed = [names[at] for at in place(np.asarray(vectors, np.float32), reference).topic.tolist()]
     return Context(
         pages=dict(zip(pages["id"], pages["text"], strict=True)), vectors=np.asarray(vectors), placed=list(placed),
-        benchmark=benchmark_texts(priors), topics=topics, prompts=read_prompts(prompts), priors=priors, embed=embed, score=score,
+        benchmark=load_items(*benchmark_files(priors)), reference=reference, prompts=read_prompts(prompts), priors=priors,
+        embed=lambda lines: np.asarray(embedding.embed(list(lines), model=model).vectors), score=score,
+        fit=None if fit is None else frozenset(fit),
     )  # fmt: skip
-
-
-def benchmark_texts(priors: Priors) -> list[str]:
-    """Each benchmark item as its question alone and with its answer: what a sample must not repeat."""
-    rows = [item for name in priors.leakage.benchmarks for item in texts.items(priors.find(name))]
-    return [text for item in rows for text in (item["question"], f"{item['question']} {item['answer']}")]

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hare_lab import leakage
+from hare_lab.coverage import Reference
 from hare_lab.errors import InputError
-from hare_lab.priors import Priors
+from hare_lab.leakage import Items
+from hare_lab.priors import Leakage, Priors
 from hare_lab.synthesis.answers import Embed, second_answers
 from hare_lab.synthesis.overlap import Runs, copied
 from hare_lab.synthesis.parsing import Sample
@@ -55,7 +58,7 @@ class Thresholds:
     Attributes
     ----------
     slack : a D2 reply may be so many times shorter or longer than asked
-    leak : share of a reply's word runs found in the benchmarks, or of an item's found in the reply
+    leak : how much of a benchmark item a reply may hold
     copied_text, copied_item : share of the words that stand in runs of the seed
     near : Jaccard similarity of 5-word runs
     known : share of 5-word runs that occur in the corpus
@@ -91,21 +94,28 @@ class Context:
     pages : mapping of page id to text; the corpus
     vectors : float array of shape (n_pages, dimension), unit rows, in the order of `pages`
     placed : the topic of each page, in that order
-    benchmark : the texts of benchmark items, question and answer in one
-    topics : the taxonomy
+    benchmark : the items that must stay unseen
+    reference : what coverage is measured against: the taxonomy, weighted
     embed : texts -> unit vectors
     score : texts -> quality in 0..1; None measures no quality
+    fit : ids of the pages that a prompt may start from; None allows all
     """
 
     pages: Mapping[str, str]
     vectors: NDArray[np.float32]
     placed: Sequence[str]
-    benchmark: Sequence[str]
-    topics: Sequence[Topic]
+    benchmark: Items
+    reference: Reference
     prompts: Prompts
     priors: Priors
     embed: Embed
     score: Callable[[Sequence[str]], NDArray[np.float64]] | None = None
+    fit: frozenset[str] | None = None
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """The taxonomy."""
+        return self.reference.topics
 
     @functools.cached_property
     def runs(self) -> Runs:
@@ -131,7 +141,7 @@ def measure(samples: Sequence[Sample], context: Context) -> pd.DataFrame:
     table["residue"] = _residues(samples, context)
     table["problem"] = [sample.problem for sample in samples]
     table["cut_off"] = [s.request.task == "D2" and not s.text.rstrip().endswith(ENDINGS) for s in samples]
-    table["leak"] = leaks(samples, context.benchmark, context.priors)
+    table["leak"] = leaks(samples, context.benchmark, context.priors.leakage)
     table["copied"] = [copied(text, context.pages[s.request.seed]) for text, s in zip(said, samples, strict=True)]
     table["alike"], table["alike_page"], table["known"] = _known(said, context)
     table["nearer"], table["topic_rank"] = _on_topic(samples, said, context)
@@ -196,7 +206,7 @@ def _tests(sample: Sample, row: object, twin: tuple[int, float] | None, limits: 
         "template residue": see("residue") and f'has "{see("residue")}"',
         "schema": see("problem") and f"the reply {see('problem')}",
         "length": size if not low <= see("words") <= high else "ends in mid-sentence" if see("cut_off") else "",
-        "leaked": f"{see('leak'):.0%} of the word runs" if see("leak") >= limits.leak else "",
+        "leaked": f"{see('leak'):.0%} of a benchmark item is in it" if see("leak") > limits.leak else "",
         "copy of the seed": f"{see('copied'):.0%} of its words stand in runs of the seed" if see("copied") >= share else "",
         "near-duplicate": near,
         "nothing new": f"{see('known'):.0%} of its 5-word runs are in the corpus" if see("known") >= limits.known and not item else "",
@@ -207,29 +217,21 @@ def _tests(sample: Sample, row: object, twin: tuple[int, float] | None, limits: 
     }
 
 
-def leaks(samples: Sequence[Sample], benchmark: Sequence[str], priors: Priors) -> list[float]:
-    """How much of a benchmark each reply repeats, 0 to 1.
-
-    The larger of two shares: of the reply's n-word runs that occur in any item (the paper's repetition rate), and of one
-    item's runs that occur in the reply, for an item hidden in a long passage is a small part of it. n is that of the priors for
-    D2 and for D3. An item with fewer than n words counts only if the reply, or the item made of it, is nothing else.
+def leaks(samples: Sequence[Sample], benchmark: Items, settings: Leakage) -> NDArray[np.float64]:
+    """How much of a benchmark each reply gives away, 0 to 1, as `leakage.find` says it with the n of D2 and of D3.
 
     References
     ----------
     Zhang et al. (2024), arXiv 2406.11410, appendix A.4.
     """
-    runs = {task: Runs(benchmark, n) for task, n in (("D2", priors.leakage.synthetic_n), ("D3", priors.leakage.task_n))}
-    found = []
-    for sample in samples:
-        seen = runs[sample.request.task]
-        texts = [sample.claim, str(sample.item.get("question", sample.claim))] if sample.item else [sample.text]
-        shares = [0.0]
-        for text in texts:
-            mine = seen.of(text)
-            items, counts, known = seen.shared(mine)
-            if len(items):
-                shares += [float(known.mean()), float((counts / seen.sizes[items]).max())]
-        found.append(max(shares))
+    from datasets import Dataset
+
+    found = np.zeros(len(samples))
+    for task, kind in (("D2", "synthetic"), ("D3", "task")):
+        rows = [at for at, sample in enumerate(samples) if sample.request.task == task]
+        if rows and len(benchmark):
+            told = Dataset.from_dict({"id": [str(at) for at in rows], "text": [samples[at].text for at in rows]})
+            found[rows] = leakage.find(told, benchmark, settings, kind=kind).leak
     return found
 
 

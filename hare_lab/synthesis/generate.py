@@ -18,7 +18,7 @@ from hare_lab.synthesis.filters import Context, Thresholds, judge, measure, twin
 from hare_lab.synthesis.parsing import Sample, again, parse
 from hare_lab.synthesis.plan import Request, allocate, requests
 from hare_lab.synthesis.prompts import TASKS
-from hare_lab.synthesis.report import SynthesisReport, report_on
+from hare_lab.synthesis.report import SynthesisReport, covered_with, report_on
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,11 +91,11 @@ def synthesize(
     Raises
     ------
     InputError
-        If the budget is not above 0, the priors weigh a topic that the taxonomy lacks, no topic has a gap or a seed, or the
-        backend ends its work; what it has answered by then is kept.
+        If the budget is not above 0, the priors weigh a topic that the taxonomy lacks, no topic has a gap, a recording is too
+        short for the budget, or the backend ends its work; what it has answered by then is kept.
     """
     _known_topics(context)
-    plan = allocate(gaps, tokens, worst=worst)
+    plan, left_out = _plan(gaps, tokens, worst, context, backend)
     weights = _weights(shares or {task: getattr(context.priors.mixture, task) for task in TASKS})
     streams = _streams(plan, gaps, weights, context, backend, seed)
     rate = _tokens_a_word(context, count)
@@ -117,7 +117,8 @@ def synthesize(
         log.info("synthesis, round %d: %d replies, %d accepted so far", turn + 1, len(new), sum(not reason for reason, _ in verdicts))
     accepted = [at for at, (reason, _) in enumerate(verdicts) if not reason]
     rejected = [at for at, (reason, _) in enumerate(verdicts) if reason]
-    report = report_on(plan, gaps, samples, verdicts, sizes, backend, tokens)
+    after = covered_with([samples[at] for at in accepted], [sizes[at] for at in accepted], context)
+    report = report_on(plan, gaps, after, samples, verdicts, sizes, backend, tokens, left_out)
     kept, gone = (_table(samples, sizes, rows, backend, measured) for rows in (accepted, rejected))
     return Synthesized(kept, _with_reasons(gone, [verdicts[at] for at in rejected]), report)
 
@@ -138,24 +139,40 @@ def _weights(shares: Mapping[str, float]) -> dict[str, float]:
     return {task: shares.get(task, 0) / total for task in TASKS}
 
 
+def _plan(
+    gaps: pd.DataFrame, tokens: int, worst: int, context: Context, backend: Backend
+) -> tuple[pd.DataFrame, list[str]]:  # fmt: skip
+    """The budget shared over topics that can be written about, and the names of emptier ones that can't."""
+    wanted = allocate(gaps, tokens, worst=worst)
+    nearest = dict(zip(gaps["topic"], gaps["nearest"], strict=True))
+    can = [topic for topic in gaps["topic"] if any(_seeds(topic, task, nearest[topic], context, backend) for task in TASKS)]
+    left_out = [name for topic, name in zip(wanted["topic"], wanted["name"], strict=True) if topic not in can]
+    if not left_out:
+        return wanted, []
+    rest = gaps[gaps["topic"].isin(can) & (gaps["gap_tokens"] > 0)]
+    return (allocate(rest, tokens, worst=worst) if len(rest) else wanted[:0]), left_out
+
+
+def _seeds(topic: str, task: str, nearest: Sequence[str], context: Context, backend: Backend) -> list[str]:
+    """The pages that a topic's requests may start from: those nearest to it and fit, or those that a recording started from."""
+    offers = backend.offers(topic, task)
+    if offers is not None:
+        return sorted({offer[3] for offer in offers if offer[3] in context.pages})
+    return [page for page in nearest if page in context.pages and (context.fit is None or page in context.fit)][:MOST_SEEDS]
+
+
 def _streams(
     plan: pd.DataFrame, gaps: pd.DataFrame, weights: Mapping[str, float], context: Context, backend: Backend, seed: int
-) -> list[_Stream]:
+) -> list[_Stream]:  # fmt: skip
     nearest = dict(zip(gaps["topic"], gaps["nearest"], strict=True))
     streams = []
     for topic, name, description, share in zip(plan["topic"], plan["name"], plan["description"], plan["tokens"].tolist(), strict=True):
+        words = {"topic": topic, "name": name, "description": description}
         for task in TASKS:
-            if not (tokens := int(share * weights[task])):
-                continue
-            offers = backend.offers(topic, task)
-            near = [page for page in nearest[topic] if page in context.pages][:MOST_SEEDS]
-            seeds = near if offers is None else sorted({offer[3] for offer in offers if offer[3] in context.pages})
-            if not seeds:
-                what = "its nearest pages are not among the pages" if offers is None else "the recording has no reply for it"
-                raise InputError(f'synthesis: topic "{topic}" has nothing to start from: {what}; work on fewer topics or choose others')
-            words = {"topic": topic, "name": name, "description": description}
-            asked = requests(words, task, context.prompts, {page: context.pages[page] for page in seeds}, seed=seed, offers=offers)
-            streams.append(_Stream(topic, task, tokens, asked))
+            if tokens := int(share * weights[task]):
+                seeds = {page: context.pages[page] for page in _seeds(topic, task, nearest[topic], context, backend)}
+                asked = requests(words, task, context.prompts, seeds, seed=seed, offers=backend.offers(topic, task))
+                streams.append(_Stream(topic, task, tokens, asked))
     return streams
 
 

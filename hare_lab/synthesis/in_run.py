@@ -25,7 +25,19 @@ INPUTS = ("gaps", "mapped", "vectors")
 def context_of(run: Run, prompts: Path | None = None) -> Context:
     """What replies to the run's gaps are measured against: its pages, their vectors and topics, its priors."""
     placed = list(run.load("placed")["topic"]) if run.has("placed") else None
-    return context(run.load("mapped"), run.load("vectors"), run.priors, placed=placed, prompts=prompts or FOLDER)
+    return context(run.load("mapped"), run.load("vectors"), run.priors, placed=placed, prompts=prompts or FOLDER, fit=_fit(run))
+
+
+def _fit(run: Run) -> set[str] | None:
+    """The pages that a prompt may start from: none that leaks, none below the floor of quality, as far as the run knows."""
+    unfit: set[str] = set()
+    if run.has("scores"):
+        scores = run.load("scores")
+        unfit |= {page for page, quality in zip(scores["id"], scores["quality"], strict=True) if quality < run.priors.quality.floor}
+    if run.has("leakage"):
+        found = run.load("leakage")
+        unfit |= {page for page, leaked in zip(found["id"], found["leaked"], strict=True) if leaked}
+    return set(run.load("mapped")["id"]) - unfit if unfit else None
 
 
 def write_for_gaps(
@@ -48,7 +60,7 @@ def write_for_gaps(
     InputError
         As `synthesize` does.
     """
-    inputs = [*INPUTS, *(["placed"] if run.has("placed") else [])]
+    inputs = [*INPUTS, *(name for name in ("placed", "scores", "leakage") if run.has(name))]
     where = context_of(run, prompts)
     templates = {kind: template.text for kind, template in where.prompts.templates.items()}
     params: dict[str, Any] = {

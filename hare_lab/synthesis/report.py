@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from hare_lab.coverage import OTHER, place
 from hare_lab.report_base import Report
 from hare_lab.synthesis.backends.base import Backend
-from hare_lab.synthesis.filters import REASONS
+from hare_lab.synthesis.filters import REASONS, Context
 from hare_lab.synthesis.parsing import Sample
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
+    from datasets import Dataset
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,10 @@ class SynthesisReport(Report):
     ----------
     funnel : DataFrame with the columns step, pages, removed
         How many replies were left after each filter, in order; the replies stand first.
-    topics : DataFrame with the columns topic, name, wanted, before, after, asked_tokens, tokens
-        Shares of the corpus's tokens (0 to 1) before and after the accepted samples are added, in the topic that was asked for
-        and that the filters confirmed.
+    topics : DataFrame with the columns topic, name, wanted, before, after, asked_tokens, tokens, placed
+        `before` and `after` are shares of the corpus's tokens (0 to 1): the ledger's, and those after the accepted samples have
+        been added and placed like any page, wherever that puts them. `tokens` are those accepted, `placed` those of them that
+        were placed in their topic.
     composition : DataFrame with the columns task, kind, topic, samples, tokens
     """
 
@@ -45,6 +48,7 @@ class SynthesisReport(Report):
     tokens: int
     mended: int
     worst_short: str
+    left_out: str
     funnel: pd.DataFrame
     topics: pd.DataFrame
     composition: pd.DataFrame
@@ -60,8 +64,24 @@ class SynthesisReport(Report):
             ("items mended", self.mended),
             ("topics that improved", int((self.topics["after"] > self.topics["before"]).sum())),
             *([("still short", self.worst_short)] if self.worst_short else []),
+            *([("left out, with nothing to start from", self.left_out)] if self.left_out else []),
             *note,
         ]
+
+    def stages(self, unit: str = "tokens") -> pd.DataFrame:
+        """What `figures.synthesis_pipeline` draws: columns stage, count, unit, note."""
+        import pandas as pd
+
+        writer = "read from a recording" if self.recorded else f"written by {self.model}"
+        rows = [
+            ("Gap ledger", len(self.topics), "gaps", "the emptiest topics, held against the priors"),
+            ("Budget", self.budget, unit, "poured until all of them stand at one level"),
+            ("Prompts", self.replies, "prompts", "seed page × kind × audience × style"),
+            ("Replies", self.replies, "replies", writer),
+            ("Filters", self.replies - self.accepted, "rejected", "each for one stated reason"),
+            ("Accepted", self.accepted, "new samples", "each with its prompt, seed page and model"),
+        ]
+        return pd.DataFrame(rows, columns=["stage", "count", "unit", "note"])
 
     def figure(self) -> go.Figure:
         """What each filter took."""
@@ -71,9 +91,16 @@ class SynthesisReport(Report):
 
 
 def report_on(
-    plan: pd.DataFrame, gaps: pd.DataFrame, samples: Sequence[Sample], verdicts: Sequence[tuple[str, str]], sizes: Sequence[int],
-    backend: Backend, budget: int,
-) -> SynthesisReport:  # fmt: skip
+    plan: pd.DataFrame,
+    gaps: pd.DataFrame,
+    placed: Mapping[str, int],
+    samples: Sequence[Sample],
+    verdicts: Sequence[tuple[str, str]],
+    sizes: Sequence[int],
+    backend: Backend,
+    budget: int,
+    left_out: Sequence[str] = (),
+) -> SynthesisReport:
     """The report of replies and their verdicts."""
     import pandas as pd
 
@@ -81,7 +108,7 @@ def report_on(
     rows = [(s.request.task, s.request.kind, s.request.topic, size) for s, stay, size in zip(samples, stays, sizes, strict=True) if stay]
     made = pd.DataFrame(rows, columns=["task", "kind", "topic", "tokens"])
     composition = made.groupby(["task", "kind", "topic"], as_index=False).agg(samples=("tokens", "size"), tokens=("tokens", "sum"))
-    topics = _before_after(plan, gaps, made)
+    topics = _before_after(plan, gaps, made, placed)
     short = topics[topics["tokens"] < 0.9 * topics["asked_tokens"]]
     settings = {s.request.task: dict(backend.settings(s.request)) for s in samples}
     return SynthesisReport(
@@ -90,7 +117,7 @@ def report_on(
         mended=sum(bool(s.mended) and stay for s, stay in zip(samples, stays, strict=True)),
         worst_short=", ".join(f"{name} ({have / asked:.0%} of its tokens)" for name, have, asked in
                               zip(short["name"], short["tokens"], short["asked_tokens"], strict=True)),
-        funnel=funnel([reason for reason, _ in verdicts]), topics=topics, composition=composition,
+        left_out=", ".join(left_out), funnel=funnel([reason for reason, _ in verdicts]), topics=topics, composition=composition,
     )  # fmt: skip
 
 
@@ -107,16 +134,39 @@ def funnel(reasons: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["step", "pages", "removed"])
 
 
-def _before_after(plan: pd.DataFrame, gaps: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
+def covered_with(samples: Sequence[Sample], sizes: Sequence[int], context: Context) -> dict[str, int]:
+    """How many tokens of the samples coverage places in each topic, going by the text alone and not by what was asked for."""
+    if not samples:
+        return {}
+    vectors = context.embed([sample.claim if sample.item else sample.text for sample in samples])
+    found = place(np.concatenate([np.asarray(context.vectors, np.float32), vectors]), context.reference).topic[-len(samples) :]
+    tokens: Counter[str] = Counter()
+    for at, size in zip(found.tolist(), sizes, strict=True):
+        tokens[context.topics[at].id if at >= 0 else OTHER] += size
+    return dict(tokens)
+
+
+def funnel_at(accepted: Dataset, rejected: Dataset, support: float) -> pd.DataFrame:
+    """The funnel, were another support asked of task items; exact, for that filter asks last.
+
+    Parameters
+    ----------
+    accepted, rejected : Dataset, as `synthesize` returns them
+    support : the least cosine of an item's claim to its seed's best sentence
+    """
+    last = "not answerable"
+    open_rows = list(accepted["support"]) + [s for s, reason in zip(rejected["support"], rejected["reason"], strict=True) if reason == last]
+    reasons = [reason for reason in rejected["reason"] if reason != last]
+    return funnel(reasons + [last if value is not None and value < support else "" for value in open_rows])
+
+
+def _before_after(plan: pd.DataFrame, gaps: pd.DataFrame, made: pd.DataFrame, placed: Mapping[str, int]) -> pd.DataFrame:
     """Each topic's share of the tokens before and after."""
-    had = dict(zip(gaps["topic"], gaps["tokens"], strict=True))
-    got = made.groupby("topic")["tokens"].sum()
-    total, new = float(gaps["tokens"].sum()), float(got.sum())
-    tokens = plan["topic"].map(got).fillna(0).astype(int)
-    before = plan["topic"].map(had).to_numpy(float)
+    total, new = float(gaps["tokens"].sum()), float(sum(placed.values()))
+    had = plan["topic"].map(dict(zip(gaps["topic"], gaps["tokens"], strict=True))).to_numpy(float)
+    got = plan["topic"].map(lambda topic: placed.get(topic, 0)).to_numpy(int)
+    accepted = plan["topic"].map(made.groupby("topic")["tokens"].sum()).fillna(0).astype(int)
     return plan[["topic", "name", "wanted"]].assign(
-        before=before / max(1.0, total),
-        after=(before + tokens.to_numpy(float)) / max(1.0, total + new),
-        asked_tokens=plan["tokens"].astype(int),
-        tokens=np.asarray(tokens),
-    )
+        before=had / max(1.0, total), after=(had + got) / max(1.0, total + new), asked_tokens=plan["tokens"].astype(int),
+        tokens=accepted, placed=got,
+    )  # fmt: skip
