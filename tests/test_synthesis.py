@@ -31,7 +31,6 @@ from hare_lab.synthesis import (
     funnel_at,
     judge,
     measure,
-    moved,
     parse,
     read_prompts,
     requests,
@@ -518,21 +517,19 @@ def test_filters_read_no_truth(recorded, verdicts, where, monkeypatch):
 
 def test_a_threshold_moves_what_it_says(recorded):
     _, samples, table, pairs = recorded
-    strict = judge(samples, table, pairs, moved(Thresholds(), support=0.6))
-    loose = judge(samples, table, pairs, moved(Thresholds(), support=0.0))
+    strict = judge(samples, table, pairs, Thresholds(support=0.6))
+    loose = judge(samples, table, pairs, Thresholds(support=0.0))
     count = lambda found: sum(reason == "not answerable" for reason, _ in found)  # noqa: E731
     assert count(strict) > 20 > count(loose) == 0
-    with pytest.raises(InputError, match='no threshold "suport"'):
-        moved(Thresholds(), suport=1)
 
 
 def test_a_low_score_is_a_reason_and_an_unknown_one_is_none(recorded):
     _, samples, table, pairs = recorded
     worse = table.assign(quality=[0.1 if s.request.task == "D2" else np.nan for s in samples])
-    found = judge(samples, worse, pairs, moved(Thresholds(), quality=0.3))
+    found = judge(samples, worse, pairs, Thresholds(quality=0.3))
     low = [s.request.task for s, (reason, _) in zip(samples, found, strict=True) if reason == "low quality"]
     assert len(low) > 100 and set(low) == {"D2"}
-    assert not any(reason == "low quality" for reason, _ in judge(samples, table, pairs, moved(Thresholds(), quality=0.3)))
+    assert not any(reason == "low quality" for reason, _ in judge(samples, table, pairs, Thresholds(quality=0.3)))
 
 
 def test_the_funnel_at_another_support_is_that_of_judging_anew(made, where):

@@ -227,7 +227,7 @@ def test_a_client_killed_midway_goes_on_and_pays_only_for_what_was_on_its_way(tm
 
 # --- real models ------------------------------------------------------------------------------------------------------
 
-ANYTHING = Thresholds(slack=1e9, near=0.9, known=1.1, nearer=9.0, quality=-1.0, support=-2.0)  # a tiny model writes nonsense
+ANYTHING = Thresholds(slack=1e9, near=0.9, known=1.1, elsewhere=9.0, quality=-1.0, support=-2.0)  # a tiny model writes nonsense
 
 
 @pytest.fixture(scope="module")

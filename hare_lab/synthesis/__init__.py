@@ -14,7 +14,7 @@ judges them with `wording`, `answers`, `support` and `overlap`, `generate` wires
 
 from hare_lab.synthesis.backends import Backend, Endpoint, Local, Replay, RequestCache, Settings, at_hand
 from hare_lab.synthesis.context import context
-from hare_lab.synthesis.filters import REASONS, Context, Thresholds, judge, measure, moved, twins
+from hare_lab.synthesis.filters import REASONS, Context, Thresholds, judge, measure, twins
 from hare_lab.synthesis.generate import Synthesized, synthesize
 from hare_lab.synthesis.in_run import context_of, write_for_gaps
 from hare_lab.synthesis.parsing import Sample, parse
@@ -25,5 +25,5 @@ from hare_lab.synthesis.report import SynthesisReport, funnel, funnel_at
 __all__ = [
     "REASONS", "Backend", "Context", "Endpoint", "Local", "Prompts", "Replay", "Request", "RequestCache", "Sample", "Settings",
     "SynthesisReport", "Synthesized", "Template", "Thresholds", "allocate", "at_hand", "context", "context_of", "funnel", "funnel_at",
-    "judge", "measure", "moved", "parse", "read_prompts", "requests", "snippet", "synthesize", "twins", "write_for_gaps",
+    "judge", "measure", "parse", "read_prompts", "requests", "snippet", "synthesize", "twins", "write_for_gaps",
 ]  # fmt: skip

@@ -7,7 +7,6 @@ than the reply, its request, the corpus, the benchmarks and the taxonomy.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from hare_lab import leakage
 from hare_lab.coverage import Reference
-from hare_lab.errors import InputError
+from hare_lab.coverage.placing import topic_scores
 from hare_lab.leakage import Items
 from hare_lab.priors import Leakage, Priors
 from hare_lab.synthesis.answers import Embed, second_answers
@@ -62,8 +61,7 @@ class Thresholds:
     copied_text, copied_item : share of the words that stand in runs of the seed
     near : Jaccard similarity of 5-word runs
     known : share of 5-word runs that occur in the corpus
-    nearer : by how much of a cosine a page of another topic may be nearer than any page of the sample's own
-    ranks : a sample whose topic is among so many best described ones is on topic in any case
+    elsewhere : by how much of a cosine another topic may suit a sample better: its nearest page and its description together
     quality : the least score of a D2 reply
     support : cosine of a task item's claim to the best sentence of its seed
     """
@@ -74,8 +72,7 @@ class Thresholds:
     copied_item: float = 0.5
     near: float = 0.45
     known: float = 0.3
-    nearer: float = 0.18
-    ranks: int = 3
+    elsewhere: float = 0.3
     quality: float = 0.0
     support: float = 0.42
 
@@ -130,8 +127,8 @@ def measure(samples: Sequence[Sample], context: Context) -> pd.DataFrame:
     -------
     DataFrame with the columns
         words; refusal, residue, problem, second_answer (texts, "" if nothing was found); cut_off; leak; copied; alike (Jaccard
-        similarity to the nearest page) and alike_page (its id); known; nearer (a page of another topic than any of its own, by
-        cosine), topic_rank; quality (NaN where none is measured); support (NaN for D2).
+        similarity to the nearest page) and alike_page (its id); known; elsewhere (by how much another topic suits it better);
+        quality (NaN where none is measured); support (NaN for D2).
     """
     import pandas as pd
 
@@ -144,7 +141,7 @@ def measure(samples: Sequence[Sample], context: Context) -> pd.DataFrame:
     table["leak"] = leaks(samples, context.benchmark, context.priors.leakage)
     table["copied"] = [copied(text, context.pages[s.request.seed]) for text, s in zip(said, samples, strict=True)]
     table["alike"], table["alike_page"], table["known"] = _known(said, context)
-    table["nearer"], table["topic_rank"] = _on_topic(samples, said, context)
+    table["elsewhere"] = _elsewhere(samples, said, context)
     table["quality"] = _qualities(samples, context)
     choices = [at for at, sample in enumerate(samples) if "options" in sample.item]
     table["second_answer"] = ""
@@ -193,8 +190,6 @@ def _tests(sample: Sample, row: object, twin: tuple[int, float] | None, limits: 
     low, high = (least / limits.slack, most * limits.slack) if sample.request.task == "D2" else (least / 4, most * 4)
     size = f"{see('words')} words where {least} to {most} were asked"
     share = limits.copied_item if item else limits.copied_text
-    drifted = see("nearer") > limits.nearer and see("topic_rank") > limits.ranks
-    elsewhere = f"a page of another topic is nearer by {see('nearer'):.2f}; its topic is number {see('topic_rank')} by description"
     near = ""
     if twin:
         near = f"shares {twin[1]:.0%} of its 5-word runs with the sample {samples[twin[0]].request.id}"
@@ -210,7 +205,7 @@ def _tests(sample: Sample, row: object, twin: tuple[int, float] | None, limits: 
         "copy of the seed": f"{see('copied'):.0%} of its words stand in runs of the seed" if see("copied") >= share else "",
         "near-duplicate": near,
         "nothing new": f"{see('known'):.0%} of its 5-word runs are in the corpus" if see("known") >= limits.known and not item else "",
-        "off topic": elsewhere if drifted else "",
+        "off topic": f"another topic suits it better by {see('elsewhere'):.2f}" if see("elsewhere") > limits.elsewhere else "",
         "low quality": f"scores {see('quality'):.2f}" if see("quality") < limits.quality else "",  # NaN is not below it
         "two right answers": see("second_answer") and f'"{see("second_answer")}" is as right as "{sample.item["answer"]}"',
         "not answerable": f"cosine {see('support'):.2f} to the seed's best sentence" if see("support") < limits.support else "",
@@ -233,21 +228,6 @@ def leaks(samples: Sequence[Sample], benchmark: Items, settings: Leakage) -> NDA
             told = Dataset.from_dict({"id": [str(at) for at in rows], "text": [samples[at].text for at in rows]})
             found[rows] = leakage.find(told, benchmark, settings, kind=kind).leak
     return found
-
-
-def moved(limits: Thresholds, **changes: float) -> Thresholds:
-    """The thresholds with some of them moved, checked.
-
-    Raises
-    ------
-    InputError
-        If there is no such threshold.
-    """
-    known = {field.name for field in dataclasses.fields(limits)}
-    unknown = next((name for name in changes if name not in known), None)
-    if unknown:
-        raise InputError(f'synthesis: there is no threshold "{unknown}"; there are {", ".join(sorted(known))}')
-    return dataclasses.replace(limits, **changes)  # type: ignore[arg-type]  # numbers throughout
 
 
 def _residues(samples: Sequence[Sample], context: Context) -> list[str]:
@@ -279,24 +259,24 @@ def _known(said: Sequence[str], context: Context) -> tuple[list[float], list[str
     return [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
 
 
-def _on_topic(samples: Sequence[Sample], said: Sequence[str], context: Context) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """By how much a page of another topic is nearer than any of the sample's own, and the place of its topic by description.
+def _elsewhere(samples: Sequence[Sample], said: Sequence[str], context: Context) -> NDArray[np.float64]:
+    """By how much another topic suits each sample better than the one that was asked for; below 0 where none does.
 
-    The pages of a topic are those placed in it and the sample's own seed.
+    The sum of two cosine differences: of the nearest page of another topic over the nearest of its own (those placed in it, and
+    the sample's seed), and of the description that fits best over that of its topic. Either alone is fooled by a story.
     """
     place, names = {page: at for at, page in enumerate(context.pages)}, [topic.id for topic in context.topics]
-    described = [f"{topic.name}: {topic.description}" for topic in context.topics]
-    vectors = context.embed([*(text if text.strip() else "." for text in said), *described])
-    cosines, taught = vectors[: len(said)] @ np.asarray(context.vectors).T, vectors[: len(said)] @ vectors[len(said) :].T
+    vectors = context.embed([text if text.strip() else "." for text in said])
+    cosines, fits = vectors @ np.asarray(context.vectors).T, topic_scores(vectors, context.reference)
     own = {topic: np.array([placed == topic for placed in context.placed]) for topic in {s.request.topic for s in samples}}
-    nearer, rank = np.zeros(len(said)), np.ones(len(said), np.int64)
+    found = np.zeros(len(said))
     for at, sample in enumerate(samples):
         mine = own[sample.request.topic].copy()
         mine[place[sample.request.seed]] = True
-        nearer[at] = cosines[at][~mine].max(initial=-1.0) - cosines[at][mine].max()
-        if sample.request.topic in names:
-            rank[at] = 1 + (taught[at] > taught[at, names.index(sample.request.topic)]).sum()
-    return nearer, rank
+        nearer = cosines[at][~mine].max(initial=-1.0) - cosines[at][mine].max()
+        fitter = fits[at].max() - fits[at][names.index(sample.request.topic)] if sample.request.topic in names else 0.0
+        found[at] = nearer + fitter
+    return found
 
 
 def _qualities(samples: Sequence[Sample], context: Context) -> NDArray[np.float64]:

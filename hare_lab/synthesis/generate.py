@@ -250,7 +250,7 @@ def _table(
         for name, value in zip(COLUMNS, values, strict=True):
             texts[name].append(value)
     columns = {name: pa.array(values, pa.int64() if name == "tokens" else pa.string()) for name, values in texts.items()}
-    for name in ("copied", "leak", "alike", "known", "nearer", "quality", "support"):
+    for name in ("copied", "leak", "alike", "known", "elsewhere", "quality", "support"):
         found = [] if measured is None else measured[name].to_numpy(float)[list(rows)].tolist()
         columns[name] = pa.array(found, pa.float64())
     return Dataset(pa.table(columns))
