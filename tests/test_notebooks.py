@@ -72,6 +72,16 @@ def test_every_page_has_a_topic_and_the_planted_rare_topics_are_the_widest_gaps(
     assert np.mean(right) > 0.75
 
 
+def test_every_gap_that_was_written_for_is_smaller_and_bad_replies_went(done):
+    synthesis, accepted, rejected = (done.load(name) for name in ("synthesis", "synthetic", "synthetic_rejected"))
+    assert set(synthesis.topics["topic"]) == {"astronomy", "beekeeping", "chess", "geology", "oceanography"}
+    assert (synthesis.topics["after"] > synthesis.topics["before"]).all() and synthesis.recorded
+    judged = {name: (gone, of) for name, gone, of in texts.planted_replies_judged(accepted, rejected)}
+    good_gone, good = judged.pop("good")
+    assert good > 250 and good_gone / good < 0.05
+    assert all(gone == of for name, (gone, of) in judged.items() if name != "near-duplicate"), judged
+
+
 def test_every_figure_is_saved_with_its_data_caption_and_provenance(done):
     manifest = json.loads((done.folder / "manifest.json").read_text())
     assert {
@@ -86,6 +96,10 @@ def test_every_figure_is_saved_with_its_data_caption_and_provenance(done):
         "coverage_treemap",
         "holes_map",
         "subject_coverage",
+        "synthesis_funnel",
+        "synthesis_pipeline",
+        "synthesis_coverage",
+        "synthesis_composition",
     } <= set(manifest["figures"])
     for name, about in manifest["figures"].items():
         assert about["caption"] and about["inputs"], name
