@@ -151,7 +151,7 @@ def fresh(python: Path, work: str, folder: Path, seed: int, numba: Path) -> tupl
     start = time.perf_counter()
     with errors.open("w") as log:
         child = subprocess.Popen(
-            [str(python), str(Path(__file__).resolve()), work, str(folder), str(seed)],
+            [str(python), "-P", str(Path(__file__).resolve()), work, str(folder), str(seed)],  # -P: coverage.py here is not numba's
             env={**os.environ, "NUMBA_CACHE_DIR": str(numba), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}, stderr=log,
         )  # fmt: skip
         _, status, usage = os.wait4(child.pid, 0)
