@@ -7,6 +7,7 @@ an executed notebook carries a still picture where no widget can run, and redraw
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Callable, Mapping
 from difflib import SequenceMatcher
@@ -26,6 +27,11 @@ def begin(run_name: str, runs: str, profile: str, seed: int, corpus: str, priors
 
     From here on figures show the way JupyterLab shows them offline, and an `InputError` shows as its sentence alone.
     """
+    if os.environ.get("TQDM_DISABLE"):  # the bar that tqdm draws for notebooks does not heed this; its plain one does
+        import tqdm.notebook
+        import tqdm.std
+
+        tqdm.notebook.tqdm = tqdm.std.tqdm  # type: ignore[assignment, misc]
     import plotly.io
     from datasets import disable_progress_bars
     from IPython import get_ipython
