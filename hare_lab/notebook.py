@@ -31,7 +31,7 @@ def begin(run_name: str, runs: str, profile: str, seed: int, corpus: str, priors
         import tqdm.notebook
         import tqdm.std
 
-        tqdm.notebook.tqdm = tqdm.std.tqdm  # type: ignore[assignment, misc]
+        tqdm.notebook.tqdm = tqdm.std.tqdm  # type: ignore[assignment]
     import plotly.io
     from datasets import disable_progress_bars
     from IPython import get_ipython
