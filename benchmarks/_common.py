@@ -17,6 +17,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+# numba looks for the package `coverage` and would find `coverage.py` of this folder; None says that there is none
+sys.modules.setdefault("coverage", None)  # type: ignore[arg-type]
+
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parent.parent
 VERSIONS = (
