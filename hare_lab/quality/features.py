@@ -39,6 +39,7 @@ COUNTS = {
     "variety": "different terms among the first two hundred",
 }  # fmt: skip
 _USUAL = 0.45  # share of function words in ordinary prose, beyond which more of them says nothing
+_REPEATED, _TOP, _VARIED = 0.05, 0.03, 0.91  # as much repetition, and as little variety, as good long pages have
 _ENOUGH = 2_000  # words, beyond which a page is not better for being longer
 
 FUNCTION_WORDS = (
@@ -134,11 +135,16 @@ def _counts(batch: Batch) -> dict[str, Floats]:
         "shouting": np.sqrt(shouts / words),
         "sales_words": np.sqrt(rate(terms.among(SALES_WORDS))),
         "page_furniture": np.sqrt(rate(terms.among(PAGE_FURNITURE))),
-        "repeated_runs": np.sqrt(np.minimum(repeated_ngrams(batch)["gopher_repeated_5_grams"], 1)),
+        "repeated_runs": np.sqrt(_beyond(repeated_ngrams(batch)["gopher_repeated_5_grams"], _REPEATED)),
         "repeated_lines": np.sqrt(repeated_lines(batch)["gopher_repeated_line_chars"]),
-        "top_term": np.sqrt(_top_term(batch, terms, ~function)),
-        "variety": _variety(batch, terms),
+        "top_term": np.sqrt(_beyond(_top_term(batch, terms, ~function), _TOP)),
+        "variety": np.minimum(_variety(batch, terms), _VARIED),
     }
+
+
+def _beyond(share: Floats, usual: float) -> Floats:
+    """What a share has above the usual: less than the usual is no better."""
+    return np.asarray(np.maximum(share - usual, 0))
 
 
 def _lines(batch: Batch) -> dict[str, Floats]:

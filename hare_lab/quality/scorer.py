@@ -1,10 +1,11 @@
 """What makes a good page good, learnt from good pages and a pool?
 
 Nobody labels anything. Pages that a person named as good stand against the pool they are to be chosen from, as in DCLM (Li
-et al. 2024). Eight opinions are heard: the six aspects of `features`, the style of writing (`style`) and the vector, each
-on one scale. They start out equal; the data may turn each up or down, within bounds, and none upside down: a reference of
-short essays must not teach that long pages are bad. That holds on pages unlike any seen, where a free classifier only learns
-subject and era. Method and evidence: docs/quality.md.
+et al. 2024). Eight opinions are heard. One is on how much a page says: its length. Seven are on how well: the other aspects of
+`features`, the style of writing (`style`) and the vector. These start out equal; the data may turn each up or down, within
+bounds, and none upside down. How much and how well count equally, which the data may not change: a reference of short essays must not
+teach that long pages are bad. That holds on pages unlike any seen, where a free classifier learns subject and era (Dawes
+1979, "The robust beauty of improper linear models"). Method and evidence: docs/quality.md.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 OPINIONS = (*ASPECTS, "style", "meaning")
+WRITING = OPINIONS[1:]  # all but length: how well, not how much
 EVEN = 0.6  # log-odds that one standard deviation of an opinion is worth before anything was learnt
-# Length is not learnt: how long good pages are is a matter of where they were taken from, and says nothing about quality.
-BOUNDS = {**dict.fromkeys(ASPECTS, (0.5 * EVEN, 1.5 * EVEN)), "length": (EVEN, EVEN), "style": (0.0, EVEN), "meaning": (0.0, EVEN)}
+BOUNDS = {**dict.fromkeys(WRITING, (0.5 * EVEN, 1.5 * EVEN)), "style": (0.0, 1.5 * EVEN), "meaning": (0.0, 1.5 * EVEN)}
 FEWEST = 20  # good pages, and pages of a pool, from which something can be learnt
 _CLIP = 2.5  # standard deviations, beyond which a count says no more
 _HELD = 100.0  # how firmly a weight is held at EVEN: as by so many pages of each kind
@@ -84,11 +85,12 @@ def scale(counted: Mapping[str, Floats], good: Bools) -> Scale:
         return mean, spread if spread > 1e-9 else 1.0
 
     first = Scale({name: middle(counted[name]) for name in COUNTS}, {})
-    long = counted["words"][~good]  # on the pool's own scale, see BOUNDS
-    first.counts["words"] = float(long.mean()), float(long.std()) or 1.0
+    # Length has a scale of its own, for how long good pages are is a matter of where they were taken from: 2.7 times as many words
+    # (a factor of e) are one step, everywhere.
+    first.counts["words"] = float(counted["words"][~good].mean()), 1.0
     standard = first.standard(counted)
     means = {name: np.mean([standard[count] for count in members], axis=0) for name, members in ASPECTS.items()}
-    return Scale(first.counts, {name: middle(values) for name, values in means.items()})
+    return Scale(first.counts, {**{name: middle(values) for name, values in means.items()}, "length": (0.0, 1.0)})
 
 
 class Learnt:
@@ -462,24 +464,31 @@ def _middle(raw: Floats, good: Bools) -> tuple[Floats, Floats]:
 
 
 def _weights(opinions: Floats, good: Bools) -> Floats:
-    """Logistic regression with both kinds counting equally, each weight held near EVEN and within its bounds."""
+    """What each opinion counts. How much a page says and how well count equally; only what makes it well written is learnt.
+
+    For the latter: logistic regression with both kinds of page counting equally, each weight held near EVEN and within its bounds, then
+    brought to where a standard deviation of their sum over the pool counts as much as a step in length.
+    """
     from scipy.optimize import minimize
 
+    told = opinions[:, 1:]
     sign = np.where(good, 1.0, -1.0)
     share = np.where(good, 0.5 / good.sum(), 0.5 / (~good).sum())
-    pages = float(min(good.sum(), (~good).sum()))
+    hold = _HELD / float(min(good.sum(), (~good).sum()))
 
     def loss(values: Floats) -> tuple[float, Floats]:
         weights, level = values[:-1], values[-1]
-        margin = sign * (opinions @ weights + level)
-        value = share @ np.logaddexp(0, -margin) + 0.5 * _HELD / pages * ((weights - EVEN) ** 2).sum()
+        margin = sign * (told @ weights + level)
+        value = share @ np.logaddexp(0, -margin) + 0.5 * hold * ((weights - EVEN) ** 2).sum()
         pull = -share * sign / (1 + np.exp(margin))
-        slope = np.append(pull @ opinions + _HELD / pages * (weights - EVEN), pull.sum())
+        slope = np.append(pull @ told + hold * (weights - EVEN), pull.sum())
         return float(value), slope
 
-    start = np.append(np.full(opinions.shape[1], EVEN), 0.0)
-    bounds = [*(BOUNDS[name] for name in OPINIONS), (None, None)]
-    return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x[:-1])
+    start = np.append(np.full(told.shape[1], EVEN), 0.0)
+    bounds = [*(BOUNDS[name] for name in WRITING), (None, None)]
+    weights = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x[:-1]
+    spread = float((told[~good] @ weights).std())
+    return np.concatenate([[1.0], weights / (spread if spread > 1e-9 else 1.0)])
 
 
 def _platt(logits: Floats, good: Bools) -> tuple[float, float]:
