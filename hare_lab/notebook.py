@@ -123,6 +123,31 @@ def control(draw: Callable[..., Any], **widgets: Any) -> None:
         widget.observe(redraw, names="value")
 
 
+def grade(pages: Dataset, length: int = 500) -> dict[str, bool]:
+    """Show pages one below the other, each with buttons; what comes back fills as the reader clicks: page id to whether it is good.
+
+    Where no widget can run, a line of text says where the pages stand, and nothing is graded.
+    """
+    from IPython.display import display
+    from ipywidgets import HTML, ToggleButtons, VBox
+
+    grades: dict[str, bool] = {}
+    shown: list[Any] = []
+    for row in pages:
+        buttons = ToggleButtons(options=["not graded", "good", "bad"], value="not graded")
+
+        def told(change: Any, name: str = row["id"]) -> None:
+            grades.pop(name, None)
+            if change["new"] != "not graded":
+                grades[name] = change["new"] == "good"
+
+        buttons.observe(told, names="value")
+        shown += [HTML(page({**row, "title": "", "id": f"page {len(shown) // 2 + 1}", "source": ""}, length).data), buttons]
+    still = f"{len(pages)} pages to grade (run this cell to read them)"
+    display({**VBox(shown)._repr_mimebundle_(), "text/plain": still}, raw=True)
+    return grades
+
+
 _PAGE = "white-space:pre-wrap;border-left:3px solid #8886;padding:.2em 1em;max-width:80ch"
 
 

@@ -242,7 +242,7 @@ def test_folds_leave_out_whole_groups_and_always_leave_both_kinds(seed, groups):
 def test_reasons_add_up_and_name_what_is_wrong(bundled):
     scorer = bundled[2].scorer
     told = scorer.explain(MENU)
-    assert told.opinions["adds"].sum() == pytest.approx(float(scorer.log_odds([MENU])[0]))
+    assert told.opinions["adds"].sum() == pytest.approx(float(scorer.raw([MENU])[0]))
     assert told.quality == pytest.approx(float(scorer.score([MENU])[0])) and told.quality < 0.2
     assert told.opinions.set_index("opinion").loc["prose", "adds"] < 0
     assert "stands out" in told._repr_html_() and told.figure().data

@@ -35,7 +35,8 @@ def rule_failures(table: pd.DataFrame, *, pages: int, theme: str = "screen") -> 
         return look.nothing(f"All {pages:,} pages pass every rule", theme)
     shown = failing.head(BARS)
     first = shown.iloc[0]
-    title = f"“{str(first['rule'])[: look.NAME]}” fails the most pages: {look.percent(first['pages'] / max(pages, 1))}"
+    name = str(first["rule"]).replace("_", " ")[: look.NAME]
+    title = f"“{name}” fails the most pages: {look.percent(first['pages'] / max(pages, 1))}"
     rest = f"; {look.plural(len(failing) - len(shown), 'rule')} with fewer not shown" if len(failing) > len(shown) else ""
     subtitle = f"of {look.plural(pages, 'page')}; light: pages that fail other rules too{rest}"
     figure = look.canvas(
@@ -91,11 +92,12 @@ def quality_by_topic(pages: pd.DataFrame, *, floor: float | None = None, theme: 
     middles = named[named["topic"].isin(large)].groupby("topic")["quality"].median().sort_values(ascending=False, kind="stable")
     names = [str(name) for name in middles.index]
     colors = look.colors_of(sizes)
-    title = f"“{names[0][: look.NAME]}” reads best, “{names[-1][: look.NAME]}” worst" if len(names) > 1 else "One topic"
+    title = f"“{_short(names[0])}” reads best, “{_short(names[-1])}” worst" if len(names) > 1 else "One topic"
     left = (
         f"the {len(names)} largest of {look.plural(len(sizes), 'topic')}" if len(sizes) > len(names) else look.plural(len(names), "topic")
     )
-    subtitle = f"how the pages of {left} score; line: the median of a topic"
+    dotted = "" if floor is None else f"; dotted: the floor of the priors, {floor:g}"
+    subtitle = f"how the pages of {left} score; line: the median of a topic{dotted}"
     figure = look.canvas(title, subtitle, theme=theme, caption=f"Density of quality within each topic: {subtitle}", height=1.0)
     grid = np.linspace(0, 1, 121)
     for row, name in enumerate(names):
@@ -117,7 +119,6 @@ def quality_by_topic(pages: pd.DataFrame, *, floor: float | None = None, theme: 
         )  # fmt: skip
     if floor is not None:
         figure.add_vline(x=floor, line={"color": look.INK, "width": 1.5, "dash": "dot"})
-        figure.add_annotation(x=floor, y=1, yref="paper", yanchor="bottom", text=f"floor {floor:g}", showarrow=False, font_color=look.QUIET)
     labels = [f"{look.escape(name, 34)}" for name in names]
     figure.update_xaxes(title_text="quality (share of the pool that reads worse)", range=[0, 1], tickformat=".1f")
     return figure.update_yaxes(
@@ -131,7 +132,7 @@ def quality_reasons(opinions: pd.DataFrame, *, quality: float, theme: str = "scr
 
     Parameters
     ----------
-    opinions : DataFrame with columns opinion and adds (log-odds)
+    opinions : DataFrame with columns opinion and adds (to the page's score, before calibration)
     quality : the page's score
     theme : screen, paper or talk
 
@@ -147,7 +148,7 @@ def quality_reasons(opinions: pd.DataFrame, *, quality: float, theme: str = "scr
         return look.nothing("No opinion was heard", theme)
     ranked = opinions.reindex(opinions["adds"].abs().sort_values(ascending=False, kind="stable").index)
     first = ranked.iloc[0]
-    title = f"{'For' if first['adds'] > 0 else 'Against'} this page speaks its {str(first['opinion'])[: look.NAME]} most"
+    title = f"Its {str(first['opinion'])[: look.NAME]} speaks most {'for' if first['adds'] > 0 else 'against'} this page"
     figure = look.canvas(title, f"quality {quality:.2f}; what each opinion adds to it", theme=theme, height=_height(len(ranked)), right=4)
     rows, names = list(range(len(ranked))), [look.escape(name, 30) for name in ranked["opinion"]]
     figure.add_bar(
@@ -159,7 +160,7 @@ def quality_reasons(opinions: pd.DataFrame, *, quality: float, theme: str = "scr
     reach = 1.2 * max(float(ranked["adds"].abs().max()), 0.5)
     figure.add_vline(x=0, line={"color": look.INK, "width": 1})
     figure.update_layout(showlegend=False)
-    figure.update_xaxes(title_text="log-odds: against (left), for (right)", range=[-reach, reach], tickformat="+.1f")
+    figure.update_xaxes(title_text="against the page (left), for it (right)", range=[-reach, reach], tickformat="+.1f")
     return figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(rows) - 0.4, -0.6], showgrid=False, tickfont_color=look.INK)
 
 
@@ -176,6 +177,11 @@ def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
         len(values) * width * np.sqrt(2 * np.pi)
     )
     return density
+
+
+def _short(name: str) -> str:
+    """A name that fits in a title twice: cut after one of its terms."""
+    return name if len(name) <= look.NAME else name[: look.NAME].rsplit(",", 1)[0].rstrip() + "…"
 
 
 def _see_through(color: str) -> str:

@@ -11,7 +11,7 @@ Method, sources and what was tried: docs/quality.md.
 """
 
 from hare_lab.quality.classifier import load_classifier
-from hare_lab.quality.consistency import Agreement, Consistency, agreement, auc, auc_interval, consistency, disagreements
+from hare_lab.quality.consistency import Agreement, Consistency, agreement, auc, auc_interval, consistency, disagreements, to_grade
 from hare_lab.quality.rules import RULES, Rule, RuleReport, check_rules
 from hare_lab.quality.scorer import Explanation, Fitted, Scorer, evidence, fit, train
 from hare_lab.quality.scores import QualityReport, Scores, reference, score
@@ -19,5 +19,5 @@ from hare_lab.quality.scores import QualityReport, Scores, reference, score
 __all__ = [
     "RULES", "Agreement", "Consistency", "Explanation", "Fitted", "QualityReport", "Rule", "RuleReport", "Scorer", "Scores",
     "agreement", "auc", "auc_interval", "check_rules", "consistency", "disagreements", "evidence", "fit", "load_classifier",
-    "reference", "score", "train",
+    "reference", "score", "to_grade", "train",
 ]  # fmt: skip

@@ -165,6 +165,14 @@ def disagreements(pages: Dataset, opinions: Mapping[str, ArrayLike], *, count: i
     })  # fmt: skip
 
 
+def to_grade(pages: Dataset, quality: ArrayLike, *, count: int = 20, seed: int = 0) -> Dataset:
+    """Pages for a reader to grade: one drawn from each of `count` equal steps of quality, in random order, so that nothing tells."""
+    generator = np.random.default_rng(seed)
+    steps = np.array_split(np.argsort(np.asarray(quality), kind="stable"), min(count, len(pages)))
+    chosen = generator.permutation([int(generator.choice(step)) for step in steps])
+    return pages.select(chosen.tolist())
+
+
 @dataclass(frozen=True)
 class Agreement(Report):
     """How far a reader and each judge agree.

@@ -189,9 +189,9 @@ def space(vectors: NDArray[np.floating[Any]], group: Ints) -> Space:
 
 @dataclass(frozen=True)
 class Explanation(Report):
-    """Why a page scored as it did: each opinion and what it added to the log-odds, and the counts that stand out.
+    """Why a page scored as it did: each opinion and what it added, and the counts that stand out.
 
-    `opinions` has columns opinion, says (standard deviations from the middle of good pages and pool) and adds (log-odds).
+    `opinions` has columns opinion, says (standard deviations from the middle of good pages and pool) and adds (that, times its weight).
     `counts` has columns count, aspect, value and says: how far it is towards better (above 0) or worse.
     """
 
@@ -211,23 +211,25 @@ class Explanation(Report):
         rows = [(r.opinion, f"{r.adds:+.2f}", f"{r.says:+.1f}") for r in self.opinions.itertuples()]
         told = self.counts.reindex(self.counts["says"].abs().sort_values(ascending=False).index).head(5)
         notable = "; ".join(f"{r.meaning}: {'better' if r.says > 0 else 'worse'} than usual" for r in told.itertuples())
-        return html_table([*rows, ("what stands out", notable, "")], ("opinion", "adds to the log-odds", "standard deviations"),
+        return html_table([*rows, ("what stands out", notable, "")], ("opinion", "adds", "standard deviations"),
                           f"Quality {self.quality:.2f}")  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """A trained scorer: pages in, quality in 0..1 out.
+class Scorer(Report):
+    """A trained scorer: pages in, quality in 0..1 out. It can be kept with a run, as any report.
 
     The score is calibrated against the pool: 0.7 says that the page is better than 70 % of it. Beside it stands the
     likeness: the probability that a page is one of the good pages rather than one of the pool, if either were as likely.
 
     Attributes
     ----------
-    weights : log-odds that a standard deviation of each of OPINIONS is worth
+    weights : what a standard deviation of each of OPINIONS counts; one step in length (2.7 times as many words) counts 1
     slope, level : the likeness (Platt 1999): probability = logistic(slope x log-odds + level)
     pool : log-odds of the pages of the pool, each by a model that did not see it, in order
     """
+
+    title: ClassVar[str] = "What an opinion counts"
 
     scale: Scale
     ratio: Floats
@@ -248,20 +250,20 @@ class Scorer:
             If a text has no words.
         """
         need_words(texts, [f"{row}" for row in range(len(texts))])
-        return self.quality(self.log_odds(texts, vectors))
+        return self.quality(self.raw(texts, vectors))
 
-    def log_odds(self, texts: Sequence[str], vectors: NDArray[np.floating[Any]] | None = None) -> Floats:
-        """The sum of the weighted opinions, before calibration."""
+    def raw(self, texts: Sequence[str], vectors: NDArray[np.floating[Any]] | None = None) -> Floats:
+        """The sum of the weighted opinions, before any calibration."""
         found: Floats = self._opinions(evidence(texts, vectors if self.space is not None else None)) @ self.weights
         return found
 
-    def quality(self, log_odds: Floats) -> Floats:
+    def quality(self, raw: Floats) -> Floats:
         """The share of the pool that is below, smooth beyond its ends so that no two pages tie."""
-        return standing(log_odds, self.pool)
+        return standing(raw, self.pool)
 
-    def likeness(self, log_odds: Floats) -> Floats:
+    def likeness(self, raw: Floats) -> Floats:
         """The probability of being a good page, were good pages and pool equally likely."""
-        return np.asarray(_probability(log_odds, self.slope, self.level))
+        return np.asarray(_probability(raw, self.slope, self.level))
 
     def explain(self, text: str, vector: NDArray[np.floating[Any]] | None = None) -> Explanation:
         """Which opinions and counts speak for a page, and which against it."""
@@ -277,6 +279,12 @@ class Scorer:
             for a, members in ASPECTS.items() for n in members
         ]  # fmt: skip
         return Explanation(float(self.quality(says[None] @ self.weights)[0]), opinions, pd.DataFrame(told))
+
+    def _repr_html_(self) -> str:
+        about = {name: ", ".join(COUNTS[count] for count in members) for name, members in ASPECTS.items()}
+        about |= {"style": "runs of common words, endings and punctuation", "meaning": "the vector, less what its topic has in common"}
+        rows = [(name, f"{weight:.2f}", about[name]) for name, weight in zip(OPINIONS, self.weights, strict=True)]
+        return html_table(rows, ("opinion", "counts", "what it looks at"), self.title)
 
     def _opinions(self, known: Evidence) -> Floats:
         residual = None if known.vectors is None or self.space is None else self.space.of(known.vectors)

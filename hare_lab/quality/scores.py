@@ -33,7 +33,7 @@ class QualityReport(Report):
     ----------
     pages, good : pages scored, and pages named as good
     calibrated_against : which pages a score of 0.7 is better than 70 % of
-    weights : log-odds that a standard deviation of each opinion is worth, after learning
+    weights : what a standard deviation of each opinion counts, after learning
     calibration_error : of the likeness, cross-fitted
     passed : share of pages that pass every rule
     mean, low, high : quality over the corpus: its mean and its quartiles
@@ -181,7 +181,7 @@ def apply(pages: Dataset, vectors: NDArray[np.floating[Any]] | None, fitted: Fit
         If there is no page, a page has no words, or a threshold of the priors names no rule.
     """
     rules = check_rules(pages, priors.quality.rules)
-    logits = fitted.scorer.log_odds(list(pages["text"]), vectors)
+    logits = fitted.scorer.raw(list(pages["text"]), vectors)
     told = fitted.good, "your good examples", "your bad examples"
     return _scores(pages, fitted.scorer.quality(logits), fitted.scorer.likeness(logits), rules, fitted, priors, told)
 
