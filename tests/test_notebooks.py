@@ -63,6 +63,16 @@ def test_every_page_has_a_unit_vector(done):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
 
 
+def test_every_page_has_a_score_and_the_tiers_of_the_bundled_pages_stand_in_order(done):
+    scores = done.load("scores").to_pandas()
+    assert scores["id"].tolist() == list(done.load("mapped")["id"]) and scores["quality"].between(0, 1).all()
+    tier = {f"sample#{page['id']}": page["tier"] for page in texts.sample_truth()}
+    means = scores.groupby(scores["id"].map(tier))["quality"].mean()[list(texts.TIERS)]
+    assert means.is_monotonic_decreasing and means["reference"] - means["junk"] > 0.4
+    failed = scores["rules_failed"].str.contains("gopher_words")
+    assert ((scores["gopher_words"] < 50) == failed).all() and done.load("quality").pages == len(scores)
+
+
 def test_every_page_has_a_topic_and_the_planted_rare_topics_are_the_widest_gaps(done):
     placed, gaps = done.load("placed"), done.load("gaps")
     assert list(placed["id"]) == list(done.load("mapped")["id"]) and set(placed["topic"]) <= set(gaps["topic"])
@@ -92,6 +102,9 @@ def test_every_figure_is_saved_with_its_data_caption_and_provenance(done):
         "topic_map",
         "topic_hierarchy",
         "diversity_profile",
+        "rule_failures",
+        "quality_reasons",
+        "quality_by_topic",
         "wanted_and_have",
         "coverage_treemap",
         "holes_map",
@@ -160,6 +173,27 @@ def test_a_control_shows_its_figure_at_once_and_replaces_it_when_moved(monkeypat
     titles = [bundle["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] for bundle in (first, second)]
     assert titles == ["figure of 3", "figure of 7"]
     assert list(between) == ["text/html"] and "321px" in between["text/html"]  # JupyterLab's renderer would keep the first
+
+
+def test_what_a_reader_clicks_is_what_is_graded(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
+    made = []
+    from ipywidgets import ToggleButtons
+
+    class Buttons(ToggleButtons):
+        def __init__(self, **given):
+            super().__init__(**given)
+            made.append(self)
+
+    monkeypatch.setattr("ipywidgets.ToggleButtons", Buttons)
+    grades = notebook.grade(
+        Dataset.from_dict({"id": ["a", "b"], "text": ["<script>x</script>", "fine"], "title": ["", ""], "source": ["", ""]})
+    )
+    made[0].value, made[1].value = "bad", "good"
+    assert grades == {"a": False, "b": True}
+    made[1].value = "not graded"
+    assert grades == {"a": False} and shown[0]["text/plain"].startswith("2 pages to grade")
 
 
 def test_a_missing_input_is_one_sentence_in_a_notebook_and_names_its_maker(tmp_path):

@@ -177,7 +177,8 @@ def _sentences(batch: Batch, terms: Terms) -> dict[str, Floats]:
     length, page = last - first + 1, words.page[last]
     usual = (length >= 5) & (length <= 45) & real_ends[last]
     begins = np.zeros(len(words) + 1, bool)
-    begins[first] = True
+    begins[1:] = real_ends  # a line alone begins no sentence: menus are lists of lines with capitals
+    begins[batch.word_bounds[:-1]] = True
     total = np.maximum(batch.totals(words.page), 1)
     capital = (batch.kinds[words.start] & UPPER) != 0
     inner = capital & ~begins[:-1] & (words.length > 1)

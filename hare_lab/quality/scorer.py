@@ -35,7 +35,7 @@ WRITING = OPINIONS[1:]  # all but length: how well, not how much
 EVEN = 0.6  # log-odds that one standard deviation of an opinion is worth before anything was learnt
 BOUNDS = {**dict.fromkeys(WRITING, (0.5 * EVEN, 1.5 * EVEN)), "style": (0.0, 1.5 * EVEN), "meaning": (0.0, 1.5 * EVEN)}
 FEWEST = 20  # good pages, and pages of a pool, from which something can be learnt
-_CLIP = 2.5  # standard deviations, beyond which a count says no more
+_LIMITS = -4.0, 2.5  # standard deviations, beyond which a count says no more: a fault weighs more than a merit
 _HELD = 100.0  # how firmly a weight is held at EVEN: as by so many pages of each kind
 
 
@@ -66,13 +66,13 @@ class Scale:
     def standard(self, counted: Mapping[str, Floats]) -> dict[str, Floats]:
         """Each count as standard deviations towards better, clipped."""
         signs = {name: sign for members in ASPECTS.values() for name, sign in members.items()}
-        return {n: np.clip(signs[n] * (counted[n] - m) / s, -_CLIP, _CLIP) for n, (m, s) in self.counts.items()}
+        return {n: np.clip(signs[n] * (counted[n] - m) / s, *_LIMITS) for n, (m, s) in self.counts.items()}
 
     def of(self, counted: Mapping[str, Floats]) -> Floats:
         """The aspects of each page, in the order of ASPECTS."""
         standard = self.standard(counted)
         means = {name: np.mean([standard[count] for count in members], axis=0) for name, members in ASPECTS.items()}
-        return np.column_stack([np.clip((means[n] - m) / s, -_CLIP, _CLIP) for n, (m, s) in self.aspects.items()])
+        return np.column_stack([np.clip((means[n] - m) / s, *_LIMITS) for n, (m, s) in self.aspects.items()])
 
 
 def scale(counted: Mapping[str, Floats], good: Bools) -> Scale:
@@ -289,7 +289,7 @@ class Scorer(Report):
     def _opinions(self, known: Evidence) -> Floats:
         residual = None if known.vectors is None or self.space is None else self.space.of(known.vectors)
         centre, spread = self.learnt_scale
-        learnt = np.clip((heard(known.style, residual, self.ratio, self.direction) - centre) / spread, -_CLIP, _CLIP)
+        learnt = np.clip((heard(known.style, residual, self.ratio, self.direction) - centre) / spread, *_LIMITS)
         if residual is None:
             learnt[:, 1] = 0.0
         return np.column_stack([self.scale.of(known.counts), learnt])
@@ -355,7 +355,7 @@ def fit(
         inside, out = fold != left, fold == left
         raw = learnt.crossfit(fold, left)
         centre, spread = _middle(raw[inside], good[inside])
-        opinions = np.column_stack([aspects, np.clip((raw - centre) / spread, -_CLIP, _CLIP)])
+        opinions = np.column_stack([aspects, np.clip((raw - centre) / spread, *_LIMITS)])
         weights = _weights(opinions[inside], good[inside])
         logits[out] = opinions[out] @ weights
     likeness = np.zeros(len(known))
@@ -402,7 +402,7 @@ def _final(good: Bools, fold: Ints, told: Scale, aspects: Floats, learnt: Learnt
     """The scorer for new pages: opinions from all pages, weights from what each fold's opinion was without it."""
     raw = learnt.crossfit(fold)
     centre, spread = _middle(raw, good)
-    weights = _weights(np.column_stack([aspects, np.clip((raw - centre) / spread, -_CLIP, _CLIP)]), good)
+    weights = _weights(np.column_stack([aspects, np.clip((raw - centre) / spread, *_LIMITS)]), good)
     ratio, direction = learnt.model(())
     return Scorer(told, ratio, direction, subjectless, (centre, spread), weights, *calibration, pool)
 

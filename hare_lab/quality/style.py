@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from hare_lab.quality.chars import SIGN, Batch, Hasher, Hashes, batches
+from hare_lab.quality.chars import SIGN, SPACE, Batch, Hasher, Hashes, batches
 from hare_lab.quality.features import FUNCTION_WORDS, Terms
 
 PLACES = 4_096
@@ -38,7 +38,7 @@ def _counts(batch: Batch) -> csr_matrix:
     common = terms.among(FUNCTION_WORDS)
     ending = Hasher(batch.codes).of(np.maximum(terms.start, terms.end - _ENDING), terms.end) * np.uint64(3) + terms.capital
     tokens = np.zeros(len(batch.codes), np.uint64)
-    signs = batch.is_kind(SIGN)
+    signs = batch.is_kind(SIGN) & ~batch.is_kind(SPACE)  # how lines are broken is for the aspects to say
     tokens[signs] = batch.codes[signs]
     tokens[terms.start] = np.where(common, terms.hashes, ending)
     places = np.flatnonzero(tokens)
