@@ -25,9 +25,9 @@ OTHER = "other"
 SUBJECTS = DATA / "taxonomy" / "subjects.yaml"
 # In units of the spread of similarities between descriptions of unrelated subjects, so that they hold for any model (docs/coverage.md).
 FLOOR = -0.35  # from their median: less like every topic than that, and a page is in none
-MARGIN = 1.25  # by which a subject outside the reference must fit better than the best topic
+MARGIN = 1.1  # by which a subject outside the reference must fit better than the best topic
 SHARPNESS = 0.3  # difference in score that makes one topic e times as likely as another
-SAME = 0.6  # cosine of two descriptions from which they say the same
+SAME = 0.5  # cosine of two descriptions from which they say the same
 BEST = 3  # phrases of a topic that count for a page
 NEIGHBOURS, HEARD, ROUNDS = 10, 0.6, 10
 BLOCK = 4_096
