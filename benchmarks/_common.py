@@ -126,7 +126,21 @@ def write_results(name: str, measures: list[dict[str, Any]]) -> Path:
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(table(record), encoding="utf-8")
     show(name, table(record))
+    show("summary", summary())
     return path
+
+
+def summary() -> str:
+    """One row a benchmark: how many of its targets hold, which don't and by how much, and when that was measured."""
+    sign = {"higher": "≥", "lower": "≤"}
+    lines = ["| benchmark | targets that hold | that don't | measured |", "|---|---|---|---|"]
+    for path in sorted(RESULTS.glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        aimed = [m for m in record["measures"] if m["target"] is not None]
+        short = [f"`{m['id']}` {_number(m['value'])} (asked: {sign[m['better']]} {_number(m['target'])})" for m in aimed if not m["holds"]]
+        held = f"{len(aimed) - len(short)} of {len(aimed)}"
+        lines.append(f"| [{path.stem}](benchmarks/results/{path.stem}.md) | {held} | {'; '.join(short)} | {record['date']} |")
+    return "\n".join([*lines, ""])
 
 
 def show(name: str, text: str) -> None:
