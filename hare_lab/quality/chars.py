@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Hashes = NDArray[np.uint64]
 
-SPACE, LETTER, SIGN, STOP, BREAK, UPPER, DIGIT = 1, 2, 4, 8, 16, 32, 64
+SPACE, LETTER, SIGN, STOP, BREAK, UPPER, DIGIT, CONTENT = 1, 2, 4, 8, 16, 32, 64, 128
 _BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # where `str.splitlines` ends a line
 _BATCH = 250_000  # characters worked on at once: the arrays of a batch stay within a few MB, near the processor
 _STEP = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
@@ -68,7 +68,7 @@ class Batch:
     ----------
     codes : uint32 array
     kinds : uint8 array
-        What each is: a sum of SPACE, LETTER, SIGN, STOP, BREAK, UPPER and DIGIT.
+        What each is: a sum of SPACE, LETTER, SIGN, STOP, BREAK, UPPER, DIGIT and CONTENT (no space and no sign).
     first, last : arrays of shape (n_pages,)
         Where each page begins, and where the line break after it stands.
     """
@@ -94,8 +94,8 @@ class Batch:
 
     def per_page(self, flags: Bools) -> Ints:
         """How many flags are set in each page."""
-        sums = self.running(flags)
-        return sums[self.last] - sums[self.first]
+        sums: Ints = np.add.reduceat(flags, self.first, dtype=np.int64) - flags[self.last]
+        return sums
 
     def page_of(self, places: Ints) -> Ints:
         """The page that each place lies in."""
@@ -110,12 +110,17 @@ class Batch:
         """Characters of each page."""
         return self.last - self.first
 
+    @cached_property
+    def inked(self) -> Bools:
+        """Which characters are no spaces."""
+        return ~self.is_kind(SPACE)
+
     # --- words -------------------------------------------------------------------------------------------------------
 
     @cached_property
     def words(self) -> Stretches:
         """What stands between spaces, as `str.split` gives it."""
-        return self._runs(~self.is_kind(SPACE))
+        return self._runs(self.inked)
 
     @cached_property
     def word_kinds(self) -> NDArray[np.uint8]:
@@ -128,8 +133,8 @@ class Batch:
     @cached_property
     def has_content(self) -> Bools:
         """Which words are more than punctuation and signs."""
-        inside = self.running(~self.is_kind(SIGN | SPACE))
-        return inside[self.words.end] > inside[self.words.start]
+        found: Bools = (self.word_kinds & CONTENT) != 0
+        return found
 
     @cached_property
     def word_bounds(self) -> Ints:
@@ -162,9 +167,7 @@ class Batch:
         outside = new.copy()
         outside[1:-1] &= new[:-2] | new[2:]
         outside[self.last] = True
-        spaces = ~self.is_kind(SPACE)
-        seen = self.running(spaces)
-        places = np.flatnonzero(spaces)
+        seen, places = self._seen
         for page in np.flatnonzero(seen[self.last] > seen[self.first]):
             outside[self.first[page] : places[seen[self.first[page]]]] = True
             outside[places[seen[self.last[page]] - 1] + 1 : self.last[page]] = True
@@ -185,13 +188,14 @@ class Batch:
 
     @cached_property
     def _seen(self) -> tuple[Ints, Ints]:
-        inked = ~self.is_kind(SPACE)
-        return self.running(inked), np.flatnonzero(inked)
+        return self.running(self.inked), np.flatnonzero(self.inked)
 
     def _runs(self, inside: Bools) -> Stretches:
         change = np.diff(inside.view(np.int8), prepend=np.int8(0), append=np.int8(0))
-        start = np.flatnonzero(change == 1)
-        return Stretches(start, np.flatnonzero(change == -1), self.page_of(start))
+        edges = np.flatnonzero(change)
+        start = edges[::2]
+        bounds = np.append(np.searchsorted(start, self.first), len(start))
+        return Stretches(start, edges[1::2], np.repeat(np.arange(self.count), np.diff(bounds)))
 
     # --- sentences ---------------------------------------------------------------------------------------------------
 
@@ -204,11 +208,14 @@ class Batch:
         ends = self.words.end.copy()
         for _ in range(2):
             ends -= np.isin(self.codes[ends - 1], _CLOSING) & (ends - 1 > self.words.start)
-        before, further = np.maximum(ends - 2, 0), np.maximum(ends - 3, 0)
-        stop = ((self.kinds[ends - 1] & STOP) != 0) & ~((self.codes[ends - 1] == _DOT) & (self.codes[before] == _DOT))
-        starts_there = (ends - self.words.start == 2) | (self.codes[further] == _DOT) | (self.codes[further] == ord("("))
+        found: Bools = (self.kinds[ends - 1] & STOP) != 0
+        rows = np.flatnonzero(found)  # one word in ten: only these are looked at closely
+        start, end = self.words.start[rows], ends[rows]
+        before, further = np.maximum(end - 2, 0), np.maximum(end - 3, 0)
+        ellipsis = (self.codes[end - 1] == _DOT) & (self.codes[before] == _DOT)
+        starts_there = (end - start == 2) | (self.codes[further] == _DOT) | (self.codes[further] == ord("("))
         initial = ((self.kinds[before] & UPPER) != 0) & starts_there
-        found: Bools = stop & ~initial & ~np.isin(self.word_hashes, _abbreviations())
+        found[rows] = ~ellipsis & ~initial & ~among(self.word_hashes[rows], _abbreviations())
         return found
 
     @cached_property
@@ -238,16 +245,17 @@ class Batch:
         return np.array(places, np.int64)
 
     @cached_property
-    def hasher(self) -> Hasher:
-        """Hashes of stretches of the batch."""
-        return Hasher(self.codes)
-
-    @cached_property
     def word_hasher(self) -> tuple[Hasher, Ints]:
         """Hashes over the words without the spaces between them, and where each word begins there; the end of the last comes last."""
         starts = np.zeros(len(self.words) + 1, np.int64)
         np.cumsum(self.words.length, out=starts[1:])
-        return Hasher(self.codes[~self.is_kind(SPACE)]), starts
+        return Hasher(self.codes[self.inked]), starts
+
+    def hashes_of(self, stretches: Stretches) -> Hashes:
+        """Hashes of any stretches: of what is no space in them, and of their length; where spaces stand between words does not tell."""
+        seen = self._seen[0]
+        inside = self.word_hasher[0].of(seen[stretches.start], seen[stretches.end])
+        return inside + stretches.length.astype(np.uint64) * np.uint64(_STEP)
 
     @cached_property
     def word_hashes(self) -> Hashes:
@@ -278,6 +286,14 @@ def hash_of(word: str) -> int:
     return total % (1 << 64)
 
 
+def among(hashes: Hashes, known: Hashes) -> Bools:
+    """Which hashes are among known ones, in ascending order; a search, where `numpy.isin` would sort."""
+    place = np.searchsorted(known, hashes)
+    place[place == len(known)] = 0
+    found: Bools = known[place] == hashes
+    return found
+
+
 def salts(count: int) -> Hashes:
     """A number for each page of a batch, to be added to hashes that must differ between pages."""
     return np.random.default_rng(1).integers(0, 2**64, count, dtype=np.uint64)
@@ -293,7 +309,7 @@ _CLOSING = np.array([ord(sign) for sign in "\"'”’»)]"], np.uint32)
 
 @cache
 def _abbreviations() -> Hashes:
-    return np.array([hash_of(word + comma) for word in _ABBREVIATIONS.split() for comma in ("", ",")], np.uint64)
+    return np.array(sorted(hash_of(word + comma) for word in _ABBREVIATIONS.split() for comma in ("", ",")), np.uint64)
 
 
 @cache
@@ -314,6 +330,8 @@ def _powers(length: int) -> tuple[Hashes, Hashes]:
 
 def _kinds(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
     table = _table()
+    if codes.max(initial=0) < len(table):
+        return table[codes]
     found = table[np.minimum(codes, len(table) - 1)]
     beyond = np.flatnonzero(codes >= len(table))
     if len(beyond):
@@ -331,14 +349,16 @@ def _table() -> NDArray[np.uint8]:
 def _kind(sign: str) -> int:
     """Letters are what `str.isalpha` says; a STOP ends a sentence by Unicode's property Sentence_Terminal."""
     category = unicodedata.category(sign)
+    is_sign = category[0] in "PS" or category == "Cc"
     return (
         SPACE * sign.isspace()
         + LETTER * sign.isalpha()
-        + SIGN * (category[0] in "PS" or category == "Cc")
+        + SIGN * is_sign
         + STOP * (sign in _stops())
         + BREAK * (sign in _BREAKS)
         + UPPER * (category in ("Lu", "Lt"))
         + DIGIT * (category == "Nd")
+        + CONTENT * (not is_sign and not sign.isspace())
     )
 
 

@@ -8,14 +8,12 @@ ours, written from common knowledge of English and of web pages; none was fitted
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hare_lab.quality.chars import BREAK, DIGIT, LETTER, SPACE, UPPER, Batch, Hasher, Hashes, batches, hash_of, salts
+from hare_lab.quality.chars import BREAK, DIGIT, LETTER, SPACE, UPPER, Batch, Hasher, Hashes, among, hash_of, salts
 from hare_lab.quality.repetition import repeated_lines, repeated_ngrams
 
 Floats = NDArray[np.float64]
@@ -75,19 +73,6 @@ PAGE_FURNITURE = (
 _LINE = 80  # words, beyond which a line is not better for being longer
 
 
-def counts(texts: Sequence[str]) -> dict[str, Floats]:
-    """Every count of every page, higher where there is more of it; roots and logarithms tame the long tails.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        Each with at least one word.
-    """
-    with ThreadPoolExecutor(2) as pool:
-        parts = list(pool.map(lambda part: _counts(Batch(part[1])), batches(texts)))
-    return {name: np.concatenate([part[name] for part in parts]) for name in COUNTS}
-
-
 class Terms:
     """The words of a batch as readers say them: runs of letters (an apostrophe within), in lower case, by their hashes."""
 
@@ -106,14 +91,14 @@ class Terms:
 
     def among(self, words: str) -> NDArray[np.bool_]:
         """Which terms are one of the words."""
-        return np.isin(self.hashes, _hashes(words))
+        return among(self.hashes, _hashes(words))
 
 
-def _counts(batch: Batch) -> dict[str, Floats]:
-    terms = Terms(batch)
+def counts(batch: Batch, terms: Terms) -> dict[str, Floats]:
+    """Every count of every page of a batch, higher where there is more of it; roots and logarithms tame the long tails."""
     words = np.maximum(batch.totals(batch.words.page), 1)
     said = np.maximum(terms.count, 1)
-    inked = np.maximum(batch.per_page(~batch.is_kind(SPACE)), 1)
+    inked = np.maximum(batch.totals(batch.words.page, batch.words.length), 1)
 
     def rate(flags: NDArray[np.bool_]) -> Floats:
         return np.asarray(batch.totals(terms.page[flags]) / said)
@@ -135,7 +120,7 @@ def _counts(batch: Batch) -> dict[str, Floats]:
         "shouting": np.sqrt(shouts / words),
         "sales_words": np.sqrt(rate(terms.among(SALES_WORDS))),
         "page_furniture": np.sqrt(rate(terms.among(PAGE_FURNITURE))),
-        "repeated_runs": np.sqrt(_beyond(repeated_ngrams(batch)["gopher_repeated_5_grams"], _REPEATED)),
+        "repeated_runs": np.sqrt(_beyond(repeated_ngrams(batch, 5)["gopher_repeated_5_grams"], _REPEATED)),
         "repeated_lines": np.sqrt(repeated_lines(batch)["gopher_repeated_line_chars"]),
         "top_term": np.sqrt(_beyond(_top_term(batch, terms, ~function), _TOP)),
         "variety": np.minimum(_variety(batch, terms), _VARIED),

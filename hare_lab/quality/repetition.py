@@ -37,17 +37,17 @@ def repeated_lines(batch: Batch) -> dict[str, Floats]:
 
 def repeats(batch: Batch, stretches: Stretches) -> tuple[Floats, Floats]:
     """For each page, how many of its stretches equal an earlier one, and how many characters those have."""
-    keys = batch.hasher.of(stretches.start, stretches.end) + salts(batch.count)[stretches.page]
+    keys = batch.hashes_of(stretches) + salts(batch.count)[stretches.page]
     _, first, counts = np.unique(keys, return_index=True, return_counts=True)
     page, extra = stretches.page[first], counts - 1
     return batch.totals(page, extra), batch.totals(page, extra * stretches.length[first])
 
 
-def repeated_ngrams(batch: Batch) -> dict[str, Floats]:
+def repeated_ngrams(batch: Batch, longest: int = REPEATED[-1]) -> dict[str, Floats]:
     """The share of a page's characters that its most frequent n-gram takes, and that lie in n-grams said before.
 
     An n-gram occurs twice only where its first and last n - 1 words do: so that each n looks only at what the one before it
-    left over.
+    left over. `longest` is the last n that is looked at.
     """
     hasher, starts = batch.word_hasher
     bounds, length = batch.word_bounds, np.maximum(batch.length, 1)
@@ -56,7 +56,7 @@ def repeated_ngrams(batch: Batch) -> dict[str, Floats]:
     salt = salts(batch.count)
     candidates = np.flatnonzero(np.arange(len(page)) + TOP[0] <= end_of_page)
     found = {}
-    for n in (*TOP, *REPEATED):
+    for n in range(TOP[0], longest + 1):
         keys = hasher.of(starts[candidates], starts[candidates + n]) + salt[page[candidates]]
         order = np.argsort(keys)
         ranked = keys[order]

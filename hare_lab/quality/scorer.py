@@ -11,15 +11,18 @@ teach that long pages are bad. That holds on pages unlike any seen, where a free
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from hare_lab.errors import InputError
-from hare_lab.quality.features import ASPECTS, COUNTS, counts
+from hare_lab.quality.chars import Batch, batches
+from hare_lab.quality.features import ASPECTS, COUNTS, Terms, counts
 from hare_lab.quality.rules import need_words
 from hare_lab.quality.style import PLACES, style_counts
 from hare_lab.report_base import Report, html_table
@@ -53,7 +56,17 @@ class Evidence:
 
 def evidence(texts: Sequence[str], vectors: NDArray[np.floating[Any]] | None = None) -> Evidence:
     """What a scorer looks at, for pages that each have a word; `vectors` may be None, then none are asked."""
-    return Evidence(counts(texts), style_counts(texts), None if vectors is None else np.asarray(vectors, np.float32))
+    with ThreadPoolExecutor(2) as pool:
+        parts = list(pool.map(_seen, (part for _, part in batches(texts))))
+    counted = {name: np.concatenate([part[0][name] for part in parts]) for name in COUNTS}
+    style = vstack([part[1] for part in parts], format="csr")
+    return Evidence(counted, style, None if vectors is None else np.asarray(vectors, np.float32))
+
+
+def _seen(texts: list[str]) -> tuple[dict[str, Floats], csr_matrix]:
+    batch = Batch(texts)
+    terms = Terms(batch)
+    return counts(batch, terms), style_counts(batch, terms)
 
 
 @dataclass(frozen=True)
@@ -183,7 +196,8 @@ def space(vectors: NDArray[np.floating[Any]], group: Ints) -> Space:
     large = count >= 10
     middles = np.asarray(sums[large] / count[large, None] if large.any() else vectors.mean(axis=0, keepdims=True), np.float32)
     raw = Space(middles, np.eye(vectors.shape[1], dtype=np.float32)).of(vectors)
-    _, axes = np.linalg.eigh((raw.T @ raw / len(raw)).astype(np.float64))
+    with threadpool_limits(1):  # so small a matrix gains nothing from threads, and the digits stay the same
+        _, axes = np.linalg.eigh((raw.T @ raw / len(raw)).astype(np.float64))
     return Space(middles, np.asarray(axes[:, -64:], np.float32))
 
 

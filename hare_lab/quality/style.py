@@ -7,14 +7,11 @@ chess. They are counted in 4,096 hashed places, as DSIR (Xie et al. 2023) counts
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix
 
-from hare_lab.quality.chars import SIGN, SPACE, Batch, Hasher, Hashes, batches
+from hare_lab.quality.chars import SIGN, SPACE, Batch, Hasher, Hashes
 from hare_lab.quality.features import FUNCTION_WORDS, Terms
 
 PLACES = 4_096
@@ -22,19 +19,13 @@ _MOST = 3_000  # tokens of a page that are read
 _ENDING = 3  # letters of a word that stay
 
 
-def style_counts(texts: Sequence[str]) -> csr_matrix:
-    """How often each hashed run of style tokens occurs in each page.
+def style_counts(batch: Batch, terms: Terms) -> csr_matrix:
+    """How often each hashed run of style tokens occurs in each page of a batch.
 
     Returns
     -------
     Sparse matrix of shape (n_pages, PLACES).
     """
-    with ThreadPoolExecutor(2) as pool:
-        return vstack(list(pool.map(lambda part: _counts(Batch(part[1])), batches(texts))), format="csr")
-
-
-def _counts(batch: Batch) -> csr_matrix:
-    terms = Terms(batch)
     common = terms.among(FUNCTION_WORDS)
     ending = Hasher(batch.codes).of(np.maximum(terms.start, terms.end - _ENDING), terms.end) * np.uint64(3) + terms.capital
     tokens = np.zeros(len(batch.codes), np.uint64)
