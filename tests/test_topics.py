@@ -92,6 +92,11 @@ def test_every_cluster_has_a_parent_and_parents_have_names_of_their_own(found):
     assert found.report.layers == [4, 2]
 
 
+def test_a_broad_topic_is_named_by_words_that_tell_one_of_its_clusters(found):
+    for name, inside in found.table.groupby("parent_name"):
+        assert set(name.split(", ")) <= {term for terms in inside["terms"] for term in terms[:5]}
+
+
 def test_a_broad_topic_is_not_named_by_a_word_that_stands_anywhere():
     rng = np.random.default_rng(0)
     truth = np.repeat(np.arange(4), 200)

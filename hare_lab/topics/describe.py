@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 REPRESENTATIVES = 5
+TELLING = 5  # first key terms of a cluster that may name the broader topic it is part of
 SNIPPET = 300  # characters of a representative that a namer sees
 
 
@@ -123,7 +124,7 @@ def describe(
     for layer, parents in enumerate(_layers(centres, sizes, layers), start=1):
         suffix = "" if layer == 1 else f"_{layer}"
         table[f"parent{suffix}"] = parents
-        table[f"parent{suffix}_name"] = _parent_names(counts, sizes, parents, vectors, centres)
+        table[f"parent{suffix}_name"] = _parent_names(counts, terms, sizes, parents, vectors, centres)
         layer_sizes.append(len(np.unique(parents)))
     if layers == 1:
         table["parent_name"] = ""
@@ -184,13 +185,21 @@ def _by_pages(parents: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.asarray(rank[dense])
 
 
-def _parent_names(counts: Counts, sizes: np.ndarray, parents: np.ndarray, vectors: np.ndarray, centres: np.ndarray) -> list[str]:
-    """A name for each cluster's parent, of the terms of all its pages that lie towards its centre."""
+def _parent_names(
+    counts: Counts, terms: list[list[str]], sizes: np.ndarray, parents: np.ndarray, vectors: np.ndarray, centres: np.ndarray
+) -> list[str]:
+    """A name for each cluster's parent, of words that tell one of its clusters and whose pages lie towards its centre."""
     n = int(parents.max()) + 1 if len(parents) else 0
     member = sparse.csr_matrix((np.ones(len(parents)), (parents, np.arange(len(parents)))), shape=(n, len(parents)))
     pages = np.bincount(parents, sizes, minlength=n)
-    pulls = pull(counts.uses, vectors, (member @ (centres * sizes[:, None])) / np.maximum(pages, 1)[:, None])
+    pulls = np.ones((1, len(counts.terms)))  # one topic of all pages has no direction
+    if n > 1:
+        pulls = pull(counts.uses, vectors, (member @ (centres * sizes[:, None])) / pages[:, None])
+    column = {term: number for number, term in enumerate(counts.terms)}
+    telling = np.zeros((n, len(column)), bool)
+    for own, parent in zip(terms, parents, strict=True):
+        telling[parent, [column[term] for term in own[:TELLING]]] = True
     grouped = Counts((member @ counts.pages_with).tocsr(), counts.terms, counts.uses)
-    terms = key_terms(grouped, pages, pulls=pulls if n > 1 else None)  # one topic of all pages has no direction
-    names, _ = name_all(terms, [[] for _ in terms], None)
+    best = key_terms(grouped, pages, pulls=pulls * telling, share=0.005)  # a word of one cluster among many stands on few of all pages
+    names, _ = name_all(best, [[] for _ in range(n)], None)
     return [names[parent] for parent in parents]

@@ -130,21 +130,23 @@ def pull(uses: sparse.csr_matrix, vectors: np.ndarray, centres: np.ndarray) -> n
     return pulls
 
 
-def key_terms(counts: Counts, sizes: np.ndarray, n_terms: int = 10, pulls: np.ndarray | None = None) -> list[list[str]]:
+def key_terms(
+    counts: Counts, sizes: np.ndarray, n_terms: int = 10, pulls: np.ndarray | None = None, share: float = 0.02
+) -> list[list[str]]:
     """The most telling terms of each group, none a variant of one before it.
 
-    A term of a group must stand in at least 2 % of its pages, and in 2 of them where there are as many. `pulls` (g, n_terms), where
-    given, multiply the weights of the terms.
+    A term of a group must stand in at least `share` of its pages, and in 2 of them where there are as many. `pulls` (g, n_terms), where
+    given, multiply the weights of the terms; none with 0 is taken.
     """
     weights = class_tf_idf(counts.pages_with)
     found = []
     for group in range(weights.shape[0]):
         row = weights.getrow(group)
         used = np.asarray(counts.pages_with[group, row.indices].todense()).ravel()
-        least = max(min(2, int(sizes[group])), 0.02 * sizes[group])
-        telling = row.data if pulls is None else row.data * pulls[group, row.indices]
-        order = np.lexsort((row.indices, -np.where(used >= least, telling, 0)))[: 8 * n_terms]
-        ranked = [counts.terms[row.indices[place]] for place in order if used[place] >= least]
+        least = max(min(2, int(sizes[group])), share * sizes[group])
+        telling = np.where(used >= least, row.data if pulls is None else row.data * pulls[group, row.indices], 0)
+        order = np.lexsort((row.indices, -telling))[: 8 * n_terms]
+        ranked = [counts.terms[row.indices[place]] for place in order if telling[place] > 0]
         found.append(_distinct(ranked, n_terms))
     return found
 
