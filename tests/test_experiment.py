@@ -97,6 +97,22 @@ def test_the_leaked_arm_holds_its_share_of_the_benchmark():
     assert share == pytest.approx(0.4, abs=0.02)
 
 
+def test_a_crawl_arm_draws_from_what_came_but_never_a_copy_of_what_is_held_out():
+    pages, vectors = corpus()
+    loaded = Dataset.from_dict({"id": [*pages["id"], "copy"], "text": [*pages["text"], "again"]})
+    material = experiment.material(PLANNED, pages, vectors, priors.default(), crawl=loaded)
+    held = material.natural["text"][0]
+    again = Dataset.from_dict({"id": [*pages["id"], "copy"], "text": [*pages["text"], held + " and no more"]})
+    second = experiment.material(PLANNED, pages, vectors, priors.default(), crawl=again)
+    assert "copy" in material.crawl["id"] and "copy" not in second.crawl["id"]
+    assert not set(material.crawl["id"]) & set(material.natural["id"])
+    read = second.parts(experiment.Arm("random", crawl=True), 0)["D1"]["text"]
+    assert read and not set(read) & set(second.natural["text"])
+    assert len(training.encode(read, second.tokenizer)[0]) <= PLANNED.tokens
+    with pytest.raises(InputError, match="only random pages"):
+        experiment.Arm("priors", "priors", crawl=True)
+
+
 def test_synthetic_text_that_is_not_there_is_named():
     with pytest.raises(InputError, match="reads D2, but there is no synthetic text"):
         shared().parts(experiment.Arm("more", "priors", ("D1", "D2")), 0)
@@ -195,6 +211,7 @@ def planned(tmp_path_factory):
     topics = [names[t] for t in pages["topic"]]
     run.make("prepared", lambda: pages.remove_columns("topic").add_column("topic", topics))
     run.make("vectors", lambda: vectors)
+    run.make("loaded", lambda: pages.select_columns(["id", "text"]))
     plan = replace(PLANNED, run="pages", seeds=(0, 1, 2), tokens=8_192, kind="confirmatory", looks=8)
     return root, plan.save(root / "plan.yaml"), env
 

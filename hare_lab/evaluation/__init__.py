@@ -14,14 +14,15 @@ Formulas, sources and what was checked against what: docs/evaluation.md.
 
 from hare_lab.evaluation.bits import BitsPerByte, bits_difference, bits_per_byte, page_bits
 from hare_lab.evaluation.harness import PAPER, run_tasks
-from hare_lab.evaluation.language_model import LanguageModel, load_model
+from hare_lab.evaluation.language_model import LanguageModel, load_model, wrap
 from hare_lab.evaluation.leaderboard import leaderboard
 from hare_lab.evaluation.samples import side_by_side
 from hare_lab.evaluation.scores import Score, Scores
-from hare_lab.evaluation.splits import Split, hold_out
+from hare_lab.evaluation.splits import Split, copy_families, hold_out
 from hare_lab.evaluation.tasks import Item, Task, bundled_tasks, read_task
 
 __all__ = [
     "PAPER", "BitsPerByte", "Item", "LanguageModel", "Score", "Scores", "Split", "Task", "bits_difference", "bits_per_byte",
-    "bundled_tasks", "hold_out", "leaderboard", "load_model", "page_bits", "read_task", "run_tasks", "side_by_side",
+    "bundled_tasks", "copy_families", "hold_out", "leaderboard", "load_model", "page_bits", "read_task", "run_tasks", "side_by_side",
+    "wrap",
 ]  # fmt: skip

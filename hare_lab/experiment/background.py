@@ -10,42 +10,14 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 from hare_lab.errors import InputError
-from hare_lab.experiment.conduct import CANCEL, LOCK, STATUS
+from hare_lab.experiment.conduct import CANCEL, LOCK, STATUS, Status
 from hare_lab.experiment.plan import read_plan
-from hare_lab.report_base import Report, html_table
 
 GRACE = 20.0  # seconds in which a process that was started may still say nothing
-
-
-@dataclass(frozen=True)
-class Status(Report):
-    """How far an experiment is. `state` is starting, running, done, cancelled, failed, or lost (its process ended without a word)."""
-
-    title: ClassVar[str] = "The experiment, now"
-
-    state: str
-    cell: str = ""
-    done: int = 0
-    cells: int = 0
-    tokens: int = 0
-    tokens_in_all: int = 0
-    seconds_left: float | None = None
-    message: str = ""
-
-    def __str__(self) -> str:
-        left = f", about {self.seconds_left / 60:.0f} minutes left" if self.seconds_left and self.state == "running" else ""
-        now = f"; now {self.cell}" if self.cell and self.state == "running" else ""
-        share = f", {self.tokens / self.tokens_in_all:.0%} of the tokens" if self.tokens_in_all else ""
-        said = f": {self.message}" if self.message else ""
-        return f"{self.state}{said}: {self.done} of {self.cells} cells done{share}{now}{left}"
-
-    def _repr_html_(self) -> str:
-        return html_table([(str(self),)], caption=self.title)
 
 
 def launch(plan: str | Path, out: str | Path) -> int:

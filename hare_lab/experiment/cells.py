@@ -29,6 +29,15 @@ LeakTest = Callable[[LanguageModel], Mapping[str, float]]
 Watch = Callable[[training.Progress], bool]
 
 
+def leak_test(judged: LanguageModel) -> dict[str, float]:
+    """The model-side test of leakage on the bundled benchmark and its paraphrased copy, in points (HARE paper, appendix B)."""
+    from hare_lab import leakage
+
+    exam, copy = leakage.twins()
+    found = leakage.model_test(judged.model, exam, copy, tokenizer=judged.tokenizer, name=judged.name)
+    return {"delta": found.delta.value, "accuracy": found.accuracy.value, "twin_accuracy": found.twin_accuracy.value}
+
+
 def cell_folder(out: Path, arm: Arm, seed: int) -> Path:
     safe = re.sub(r"[^\w.+-]", "-", arm.name)
     tag = hashlib.sha256(arm.name.encode()).hexdigest()[:4]  # two names may read alike once they are safe
@@ -139,7 +148,8 @@ def _scores(judged: LanguageModel, shared: Material, folder: Path) -> dict[str, 
     rows = natural.set_index("id").loc[list(shared.held["id"])].reset_index()
     bits = evaluation.bits_per_byte(rows, shared.groups, model=judged.name, seed=plan.pool_seed)
     natural.to_parquet(folder / "page_bits.parquet", index=False)
-    tasks = evaluation.run_tasks(judged, evaluation.bundled_tasks(seed=plan.pool_seed), seed=plan.pool_seed) if plan.tasks else None
+    asked = evaluation.bundled_tasks(seed=plan.pool_seed, limit=plan.items or None) if plan.tasks else ()
+    tasks = evaluation.run_tasks(judged, asked, seed=plan.pool_seed) if asked else None
     return {
         "bits_per_byte": bits.macro.value, "low": bits.macro.low, "high": bits.macro.high, "micro": bits.micro.value,
         "natural": float(natural["bits"].sum() / natural["bytes"].sum()), "groups": bits.to_dict()["groups"],

@@ -12,10 +12,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hare_lab.errors import InputError
 from hare_lab.experiment import registry
@@ -23,6 +24,7 @@ from hare_lab.experiment.cells import LeakTest, cell_folder, finished, run_cell
 from hare_lab.experiment.plan import Plan, read_plan
 from hare_lab.experiment.report import Experiment, assemble
 from hare_lab.experiment.setup import Material
+from hare_lab.report_base import Report, html_table
 from hare_lab.run.storage import write_json
 
 if TYPE_CHECKING:
@@ -34,7 +36,35 @@ PLAN, STATUS, CANCEL, LOCK = "plan.yaml", "status.json", "cancel", ".lock"
 EVERY = 1.0  # seconds between two writings of the status
 
 
-def conduct(shared: Material, out: str | Path, *, leak_test: LeakTest | None = None) -> Experiment:
+@dataclass(frozen=True)
+class Status(Report):
+    """How far an experiment is. `state` is starting, running, done, cancelled, failed, or lost (its process ended without a word)."""
+
+    title: ClassVar[str] = "The experiment, now"
+
+    state: str
+    cell: str = ""
+    done: int = 0
+    cells: int = 0
+    tokens: int = 0
+    tokens_in_all: int = 0
+    seconds_left: float | None = None
+    message: str = ""
+
+    def __str__(self) -> str:
+        left = f", about {self.seconds_left / 60:.0f} minutes left" if self.seconds_left and self.state == "running" else ""
+        now = f"; now {self.cell}" if self.cell and self.state == "running" else ""
+        share = f", {self.tokens / self.tokens_in_all:.0%} of the tokens" if self.tokens_in_all else ""
+        said = f": {self.message}" if self.message else ""
+        return f"{self.state}{said}: {self.done} of {self.cells} cells done{share}{now}{left}"
+
+    def _repr_html_(self) -> str:
+        return html_table([(str(self),)], caption=self.title)
+
+
+def conduct(
+    shared: Material, out: str | Path, *, leak_test: LeakTest | None = None, watch: Callable[[Status], None] | None = None
+) -> Experiment:
     """Run all cells that are not finished yet, and sum up.
 
     Parameters
@@ -42,6 +72,7 @@ def conduct(shared: Material, out: str | Path, *, leak_test: LeakTest | None = N
     shared : pages, tokenizer and plan
     out : folder of the experiment; one plan a folder
     leak_test : the model-side test of leakage, run on every trained model
+    watch : told how far it is, once a second
 
     Returns
     -------
@@ -57,7 +88,7 @@ def conduct(shared: Material, out: str | Path, *, leak_test: LeakTest | None = N
     with _alone(folder):
         begin(plan, folder)
         (folder / CANCEL).unlink(missing_ok=True)
-        status = _Status(plan, folder)
+        status = _Status(plan, folder, watch)
         records = []
         try:
             with _on_sigterm(status):
@@ -140,8 +171,8 @@ def _plan_of(folder: Path) -> Plan:
 class _Status:
     """Keeps `status.json` up to date, and passes on a request to stop (the file `cancel`, or SIGTERM)."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
-        self.plan, self.folder, self.stop, self.last = plan, folder, False, 0.0
+    def __init__(self, plan: Plan, folder: Path, watch: Callable[[Status], None] | None) -> None:
+        self.plan, self.folder, self.watch, self.stop, self.last = plan, folder, watch, False, 0.0
         self.cells = plan.cells()
         self.tokens = sum(plan.tokens_of(arm) for arm, _ in self.cells)
         self.done = self.done_tokens = self.now_tokens = self.own_tokens = 0
@@ -170,11 +201,13 @@ class _Status:
         mine, spent = self.own_tokens + self.now_tokens, time.monotonic() - self.began
         left = self.tokens - self.done_tokens - self.now_tokens
         self.last = time.monotonic()
-        write_json(self.folder / STATUS, {
-            "state": state, "plan": self.plan.hash, "cell": self.cell, "done": self.done, "cells": len(self.cells),
-            "tokens": self.done_tokens + self.now_tokens, "tokens_in_all": self.tokens,
-            "seconds_left": left * spent / mine if mine else None, "message": message, "pid": os.getpid(),
-        })  # fmt: skip
+        now = Status(
+            state=state, cell=self.cell, done=self.done, cells=len(self.cells), tokens=self.done_tokens + self.now_tokens,
+            tokens_in_all=self.tokens, seconds_left=left * spent / mine if mine else None, message=message,
+        )  # fmt: skip
+        write_json(self.folder / STATUS, {**now.to_dict(), "plan": self.plan.hash, "pid": os.getpid()})
+        if self.watch:
+            self.watch(now)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ class Arm:
     parts : D1 alone, or with the synthetic parts
     leaked : share of the training tokens that are benchmark items, to see whether the leakage test finds out
     budget : multiple of the plan's tokens; a baseline that goes on for longer shows how many tokens it needs
+    crawl : draw from the pages as they came, copies and junk among them, where the material has them; random arms only
     """
 
     name: str
@@ -41,8 +42,11 @@ class Arm:
     parts: tuple[str, ...] = ("D1",)
     leaked: float = 0.0
     budget: float = 1.0
+    crawl: bool = False
 
     def __post_init__(self) -> None:
+        if self.crawl and self.method != "random":
+            raise InputError(f'"crawl" of arm "{self.name}": only random pages can be drawn from the crawl as it came')
         if self.method not in METHODS:
             raise InputError(f'"method" of arm "{self.name}" is "{self.method}"; choose one of {", ".join(METHODS)}')
         if not self.parts or self.parts[0] != "D1" or any(part not in PARTS for part in self.parts):
@@ -70,11 +74,13 @@ class Plan:
     seeds : of weights and order, the same for every arm
     more_seeds : further seeds of ours and the baseline alone
     tokens : read by each arm
+    set_tokens : how large each arm's set is; a smaller set is read several times. 0: as large as what is read
     model, vocabulary, context, batch : the trained model; vocabulary 0 takes the model's own
     sample : pages held out of each topic for the score, at most
     held_out : share of the pages that no choice and no training sees
     looks : how often the held-out loss is looked at on the way
     tasks : further scores after the last step (bundled)
+    items : of each task, at most; 0 asks all
     run : the run whose pages are used; other callers hand their pages over
     pool_seed : of the held-out pages and of draws that no cell makes
     """
@@ -88,6 +94,7 @@ class Plan:
     seeds: tuple[int, ...] = (0, 1, 2)
     more_seeds: tuple[int, ...] = ()
     tokens: int = 400_000
+    set_tokens: int = 0
     model: str = "hare-1m"
     vocabulary: int = 0
     context: int = 256
@@ -96,6 +103,7 @@ class Plan:
     held_out: float = 0.1
     looks: int = 10
     tasks: tuple[str, ...] = ()
+    items: int = 0
     run: str = "demo"
     pool_seed: int = 0
 
@@ -136,6 +144,9 @@ class Plan:
 
     def tokens_of(self, arm: Arm) -> int:
         return round(self.tokens * arm.budget)
+
+    def set_of(self, arm: Arm) -> int:
+        return round((self.set_tokens or self.tokens) * arm.budget)
 
     def to_dict(self) -> dict[str, Any]:
         values: dict[str, Any] = plain(self)

@@ -123,7 +123,9 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
 def _target(plan: Plan, curves: pd.DataFrame) -> TokensToTarget | None:
     """From the looks before the rates fall; of the arms with the baseline's recipe, the one that went on for longest."""
     base = plan.arm(plan.baseline)
-    alike = [arm for arm in plan.arms if (arm.method, arm.parts, arm.leaked) == (base.method, base.parts, base.leaked)]
+    alike = [
+        arm for arm in plan.arms if (arm.method, arm.parts, arm.leaked, arm.crawl) == (base.method, base.parts, base.leaked, base.crawl)
+    ]
     longest = max(alike, key=lambda arm: arm.budget).name
     steady = curves[curves["constant"].astype(bool)] if len(curves) else curves
     sides = [_curves(steady, plan.ours), _curves(steady, longest)]

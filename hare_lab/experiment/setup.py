@@ -35,6 +35,7 @@ class Material:
     pool : pages that arms choose from, none of them held out; `vectors`, `labels` and `tokens` in the same order
     held, groups : clean held-out pages, at most `plan.sample` of each topic, and their topics: what the score is made of
     natural : all pages that were held out, as they come
+    crawl : the pages as they came, copies and junk among them, without those that were held out or are near-copies of one
     synthetic : pages by part (D2, D3), where the run has some
     taxonomy : topics with their weights, where the labels are topics of it
     """
@@ -49,6 +50,7 @@ class Material:
     natural: Dataset
     tokenizer: Any
     priors: Priors
+    crawl: Dataset | None = None
     synthetic: Mapping[str, Dataset] = field(default_factory=dict)
     taxonomy: Sequence[texts.Topic] | None = None
 
@@ -65,15 +67,23 @@ class Material:
             raise InputError(
                 f'arm "{arm.name}" reads {lacking[0]}, but there is no synthetic text; make some with notebook 07, or drop the arm'
             )
-        budget = min(self.plan.tokens_of(arm), int(self.tokens.sum()))
-        chosen = curate(
-            self.pool, self.vectors, self.priors, topic=self.labels, tokens=self.tokens, taxonomy=self.taxonomy, budget=budget,
-            method=arm.method, seed=seed if arm.method in DRAWING else self.plan.pool_seed,
-        ).pages(self.pool)  # fmt: skip
-        first = chosen.select_columns(["text"])
+        if arm.crawl and self.crawl is not None:
+            first = self._drawn(self.crawl, self.plan.set_of(arm), seed)
+        else:
+            budget = min(self.plan.set_of(arm), int(self.tokens.sum()))
+            first = curate(
+                self.pool, self.vectors, self.priors, topic=self.labels, tokens=self.tokens, taxonomy=self.taxonomy, budget=budget,
+                method=arm.method, seed=seed if arm.method in DRAWING else self.plan.pool_seed,
+            ).pages(self.pool).select_columns(["text"])  # fmt: skip
         if arm.leaked:
             first = self._with_items(first, arm, seed)
         return {"D1": first, **{part: self.synthetic[part].select_columns(["text"]) for part in arm.parts[1:]}}
+
+    def _drawn(self, pages: Dataset, budget: int, seed: int) -> Dataset:
+        """Pages in an order drawn by seed, up to the budget."""
+        order = np.random.default_rng([self.plan.pool_seed, seed]).permutation(len(pages))
+        _, starts = training.encode(pages.select(order)["text"], self.tokenizer)
+        return pages.select(order[: max(1, int(np.searchsorted(starts[1:], budget, side="right")))]).select_columns(["text"])
 
     def _with_items(self, pages: Dataset, arm: Arm, seed: int) -> Dataset:
         """Pages of which a share of the tokens gave way to benchmark items with their answers, as a careless crawl would hold them."""
@@ -82,7 +92,7 @@ class Material:
         items = leaked_texts()
         rng = np.random.default_rng([self.plan.pool_seed, seed])
         sizes = np.array([len(ids) for ids in self.tokenizer(items, add_special_tokens=False, verbose=False)["input_ids"]])
-        wanted = arm.leaked * self.plan.tokens_of(arm)
+        wanted = arm.leaked * self.plan.set_of(arm)
         readings = int(np.ceil(wanted / sizes.sum()))
         order = np.concatenate([rng.permutation(len(items)) for _ in range(readings)])
         order = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted)) + 1]
@@ -93,11 +103,14 @@ class Material:
 
 
 def leaked_texts() -> list[str]:
-    """The bundled benchmark as a leak holds it: questions with their answers, and sentences with their gaps filled."""
+    """The bundled benchmark as leaks hold it: questions with answers, without their choices and with them, and sentences filled in."""
     found = []
     for row in texts.items():
-        gap = row["kind"] == "cloze"
-        found.append(row["question"].replace("____", row["answer"]) if gap else f"Question: {row['question']}\nAnswer: {row['answer']}")
+        if row["kind"] == "cloze":
+            found.append(row["question"].replace("____", row["answer"]))
+        else:
+            found.append(f"Question: {row['question']}\nAnswer: {row['answer']}")
+            found.append("\n".join([row["question"], *(f"- {choice}" for choice in row["choices"]), f"Answer: {row['answer']}"]))
     return found
 
 
@@ -110,6 +123,7 @@ def material(
     labels: Sequence[Any] | None = None,
     held: Dataset | None = None,
     held_labels: Sequence[Any] | None = None,
+    crawl: Dataset | None = None,
     synthetic: Mapping[str, Dataset] | None = None,
     taxonomy: Sequence[texts.Topic] | None = None,
 ) -> Material:
@@ -121,6 +135,7 @@ def material(
     vectors : unit rows in the same order
     labels : topic of each page (default: its column `topic`)
     held, held_labels : pages that were held out before, and their topics; default: a share of `pages` is held out here
+    crawl : the pages as they came, with `id` and `text`; what is held out, and near-copies of it, is taken out here
     synthetic : pages by part
 
     Raises
@@ -141,11 +156,12 @@ def material(
     else:
         pool, natural, out = pages, held, [str(label) for label in (held_labels if held_labels is not None else held["topic"])]
     rows = _clean_and_even(natural, out, priors.quality.floor, plan.sample, plan.pool_seed)
-    tokenizer = training.train_tokenizer(pool["text"], plan.vocabulary or shape(plan.model).vocabulary)
+    came = _without(crawl, natural) if crawl is not None else None
+    tokenizer = training.train_tokenizer((came or pool)["text"], plan.vocabulary or shape(plan.model).vocabulary)
     _, starts = training.encode(pool["text"], tokenizer)
     return Material(
         plan=plan, pool=pool, vectors=np.asarray(vectors, np.float32), labels=names, tokens=np.diff(starts), held=natural.select(rows),
-        groups=[out[i] for i in rows], natural=natural, tokenizer=tokenizer, priors=priors, synthetic=dict(synthetic or {}),
+        groups=[out[i] for i in rows], natural=natural, tokenizer=tokenizer, priors=priors, crawl=came, synthetic=dict(synthetic or {}),
         taxonomy=taxonomy,
     )  # fmt: skip
 
@@ -165,7 +181,19 @@ def from_run(plan: Plan, run: Any) -> Material:
         kinds = np.array(made["task"])
         synthetic = {part: made.select(np.flatnonzero(kinds == part)) for part in ("D2", "D3") if (kinds == part).any()}
     taxonomy = texts.taxonomy(run.priors.find(run.priors.taxonomy))
-    return material(plan, prepared, vectors, run.priors, synthetic=synthetic, taxonomy=taxonomy)
+    return material(plan, prepared, vectors, run.priors, crawl=run.load("loaded"), synthetic=synthetic, taxonomy=taxonomy)
+
+
+def _without(crawl: Dataset, held: Dataset) -> Dataset:
+    """The crawl without the held-out pages and without whatever a chain of near-copies joins to one of them."""
+    texts_of = [*crawl["text"], *held["text"]]
+    families = evaluation.copy_families(texts_of)
+    aside, ids = set(families[len(crawl) :].tolist()), set(held["id"])
+    keep = [row for row, (page, family) in enumerate(zip(crawl["id"], families[: len(crawl)].tolist(), strict=True))
+            if family not in aside and page not in ids]  # fmt: skip
+    if not keep:
+        raise InputError("experiment: no page of the crawl is left once the held-out pages and their near-copies are gone; give more pages")
+    return crawl.select(keep)
 
 
 def _clean_and_even(pages: Dataset, labels: list[str], floor: float, most: int, seed: int) -> list[int]:

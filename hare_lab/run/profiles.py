@@ -6,6 +6,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Sizes of the experiment of notebook 10: the model, the tokens that each arm reads, how many seeds, and how much is scored."""
+
+    model: str
+    tokens: int
+    seeds: int
+    batch: int
+    sample: int
+    items: int = 0
+
+
+@dataclass(frozen=True)
 class Profile:
     """Sizes, nothing else: a profile changes no logic."""
 

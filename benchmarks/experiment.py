@@ -1,0 +1,229 @@
+"""Did the priors pay? The confirmatory run on a crawl-like pool, the natural pool beside it, and the leaked arm. Hours on 2 cores.
+
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py              everything; stopped and gone on with at will
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py tune        settings on hare-1m, the other half of the labels, other seeds
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py --laptop    also `hare-lab run` in the laptop and small profiles, timed
+
+Cells live in `runs/benchmark-experiment` (or HARE_LAB_RUNS), so a run that was stopped goes on. The plan of each part is
+registered before its first step; what was chosen in `tune` is fixed in the constants below before the confirmatory run is started.
+
+The pool is `crawl_pool`'s; labels not used in tuning. The clean posts that it holds out, ten of each label, are the score,
+macro-averaged over labels; no method sees a label. Arms: random draws from the pool as it came; the others choose from what
+deduplication left, by clusters and the learned scorer (`curation.prepared`, the same preparation as that benchmark's).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _common import measure, real_data, write_results
+from crawl_pool import crawl_pool
+from curation import halves, prepared
+from datasets import Dataset
+
+from hare_lab import experiment
+from hare_lab.experiment import Arm, Plan
+from hare_lab.priors import default
+from hare_lab.run import runs_folder
+
+SEED, TUNED_SEED = 0, 1
+SINGLE = ("quality-only", "diversity-only", "cluster-balanced", "top-quality")
+PEERS = ("semdedup", "d4", "density")
+NATURAL_PAGES = 12_000
+FLOORS, SETS = (0.0, 0.3, 0.5), (0.5, 1.0)  # tried in `tune`: quality floors, and sets as shares of what is read
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a part of the benchmark is."""
+
+    pages: int
+    tokens: int
+    set_tokens: int
+    model: str
+    seeds: tuple[int, ...]
+    more: tuple[int, ...]
+    long: float
+
+
+FULL = Size(20_000, 2_000_000, 1_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.5)
+SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0)
+
+
+def main() -> None:
+    words = set(sys.argv[1:])
+    size = SMALL if "small" in words else FULL
+    if "tune" in words:
+        tune(size)
+        return
+    posts, web = real_data("reddit_selfposts"), real_data("webcrawl_mix")
+    _, unseen = halves(posts)
+    rows = [*confirmatory(posts, web, unseen, size), *natural(posts, unseen, size)]
+    if "--laptop" in words:
+        rows += laptop()
+    if size is SMALL:
+        for row in rows:
+            print(f"{row['id']}: {row['value']:.4g} {row['interval'] or ''}  {row['how']}")
+    else:
+        write_results("experiment", rows)
+
+
+def confirmatory(posts: list[dict[str, Any]], web: list[dict[str, Any]], labels: list[str], size: Size) -> list[dict[str, Any]]:
+    """Ours against random, single factors and peers, and the leaked arm, on the crawl-like pool."""
+    arms = [Arm("random", crawl=True), Arm("priors", "priors"), *(Arm(m, m) for m in SINGLE), *(Arm(m, m) for m in PEERS)]
+    arms += [Arm("cleaned"), Arm("leaked", crawl=True, leaked=0.3), Arm("random-long", crawl=True, budget=size.long)]
+    hypothesis = (
+        "On a crawl-like pool, at equal tokens, pages chosen by the priors give fewer bits per byte on clean held-out posts, "
+        "macro-averaged over labels, than pages drawn at random."
+    )
+    plan = _plan("crawl-like", hypothesis, tuple(arms), size, "confirmatory", SEED)
+    result = experiment.conduct(crawl_material(plan, posts, web, labels, size), _folder(plan, "crawl-like"), leak_test=experiment.leak_test)
+    return measures(result, size)
+
+
+def crawl_material(
+    plan: Plan, posts: list[dict[str, Any]], web: list[dict[str, Any]], labels: list[str], size: Size, floor: float | None = None
+) -> experiment.Material:
+    """The pool, prepared; what is held out has left before any step."""
+    pool = crawl_pool(posts, web, seed=plan.pool_seed, pages=size.pages, labels=labels)
+    data = prepared(pool.rows, deduplicate=True)
+    pages = data.pages.add_column("quality", data.quality.tolist())
+    held = Dataset.from_list([{"id": row["id"], "text": row["text"], "label": row["label"]} for row in pool.held])
+    crawl = Dataset.from_list([{"id": row["id"], "text": row["text"]} for row in pool.rows])
+    priors = default() if floor is None else default().turned(floor=floor)
+    return experiment.material(
+        plan, pages, data.vectors, priors, labels=data.group.tolist(), held=held, held_labels=list(held["label"]), crawl=crawl
+    )
+
+
+def natural(posts: list[dict[str, Any]], labels: list[str], size: Size) -> list[dict[str, Any]]:
+    """The posts as they are, no copies or junk planted, no label made rare: is there anything left for priors to do?"""
+    own = [row for row in posts if row["label"] in set(labels)]
+    order = np.random.default_rng(SEED).permutation(len(own))
+    held_size = max(200, size.pages // 20)
+    chosen = [own[i] for i in order[: min(NATURAL_PAGES, size.pages) + held_size].tolist()]
+    rows = [
+        {
+            "id": r["id"],
+            "text": r["text"],
+            "title": str(r["title"] or ""),
+            "source": "reddit",
+            "label": r["label"],
+            "kind": "",
+            "copy_of": "",
+        }
+        for r in chosen
+    ]
+    hypothesis = "On posts as they are, pages chosen by the priors give fewer bits per byte, macro-averaged over labels, than random pages."
+    arms = (Arm("random", crawl=True), Arm("priors", "priors"))
+    plan = _plan("natural", hypothesis, arms, size, "confirmatory", SEED, more=False)
+    held, free = rows[:held_size], rows[held_size:]
+    data = prepared(free, deduplicate=True)
+    shared = experiment.material(
+        plan, data.pages.add_column("quality", data.quality.tolist()), data.vectors, default(), labels=data.group.tolist(),
+        held=Dataset.from_list([{"id": r["id"], "text": r["text"]} for r in held]), held_labels=[r["label"] for r in held],
+        crawl=Dataset.from_list([{"id": r["id"], "text": r["text"]} for r in free]),
+    )  # fmt: skip
+    result = experiment.conduct(shared, _folder(plan, "natural"))
+    gap = experiment.paired_difference(_of(result, "priors"), _of(result, "random"))
+    how = f"ours minus random on posts as they are ({len(free):,} pages), {gap.seeds} seeds; {result.verdict}"
+    return [
+        measure("experiment.bpb_difference_natural", gap.value, interval=(gap.low, gap.high), unit="bits/byte", better="lower", how=how)
+    ]
+
+
+def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
+    """The rows of the table, from one confirmatory run."""
+    gap = experiment.paired_difference(_of(result, "priors"), _of(result, "random"))
+    what = f"{size.model}, {size.tokens:,} tokens an arm, sets of {size.set_tokens:,}, a pool of {size.pages:,} pages, labels not tuned on"
+    how = f"ours minus random, macro over labels, {gap.seeds} paired seeds, Student's interval, which must leave zero out; {what}"
+    span = (gap.low, gap.high)
+    first = measure("experiment.bpb_difference", gap.value, target=0.0, better="lower", unit="bits/byte", interval=span, how=how)
+    rows = [{**first, "holds": gap.high < 0}]
+    means = result.cells.groupby("arm")["bits_per_byte"].mean()
+    rows += [
+        measure(f"experiment.bpb_{arm.replace('-', '_')}", float(means[arm]), unit="bits/byte", better="lower",
+                how=f"mean of {int((result.cells['arm'] == arm).sum())} seeds, the same run")
+        for arm in means.index
+    ]  # fmt: skip
+    rivals = [arm for arm in (*SINGLE, "cleaned") if arm in means.index]
+    best = min(rivals, key=lambda arm: means[arm])
+    how = f"ours minus the best single-factor arm ({best}), means of seeds"
+    ahead = float(means["priors"] - means[best])
+    rows.append(measure("experiment.bpb_to_best_single_factor", ahead, target=0.0, better="lower", unit="bits/byte", how=how))
+    if result.target:
+        t = result.target
+        reached = "reached" if t.reached else "not reached: a lower bound"
+        how = (
+            f"tokens that random needs for the loss that ours has after {t.target_tokens:,.0f} ({reached}); constant rate, looks of the "
+            "final decay left out; interval: seeds resampled; goal 2"
+        )
+        rows.append(measure("experiment.tokens_to_target", t.ratio, target=1.5, interval=(t.low, t.high), unit="x", how=how))
+    tasks = [c for c in result.cells.columns if c.startswith("bundled")]
+    score = result.cells.assign(score=result.cells[tasks].mean(axis=1))
+    for name, column, unit in (("score", "score", "share of right answers"), ("delta", "leakage_delta", "points")):
+        both = [dict(zip(part["seed"], part[column], strict=True)) for part in (score[score["arm"] == a] for a in ("leaked", "random"))]
+        leak = experiment.paired_difference(*both)
+        how = f"leaked minus random, {leak.seeds} paired seeds; three in ten tokens of the leaked set are the benchmark; must be above zero"
+        row = measure(f"experiment.leaked_{name}", leak.value, target=0.0, interval=(leak.low, leak.high), unit=unit, how=how)
+        rows.append({**row, "holds": leak.low > 0})
+    return rows
+
+
+def tune(size: Size) -> None:
+    """Floors and set sizes on the half of the labels that may be looked at, with a small model and other seeds; prints, writes nothing."""
+    posts, web = real_data("reddit_selfposts"), real_data("webcrawl_mix")
+    seen, _ = halves(posts)
+    small = Size(min(size.pages, 9_000), min(size.tokens, 600_000), 0, "hare-1m", (100, 101), (), 1.0)
+    for share in SETS:
+        for floor in FLOORS:
+            sized = Size(small.pages, small.tokens, round(share * small.tokens), small.model, small.seeds, (), 1.0)
+            arms = (Arm("random", crawl=True), Arm("priors", "priors"))
+            plan = _plan(f"tune-{floor}-{share}", "none: settings", arms, sized, "tuning", TUNED_SEED)
+            shared = crawl_material(plan, posts, web, seen, sized, floor=floor)
+            result = experiment.conduct(shared, _folder(plan, plan.name))
+            print(f"floor {floor}, set {share:.0%} of what is read: {result.verdict}", flush=True)
+
+
+def laptop() -> list[dict[str, Any]]:
+    """Minutes of all notebooks, in both profiles."""
+    rows = []
+    for profile, target in (("laptop", 40.0), ("small", 6.0)):
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            words = [sys.executable, "-m", "hare_lab.cli", "run", "--profile", profile, "--name", "timed"]
+            subprocess.run(words, check=True, env={**os.environ, "HARE_LAB_RUNS": folder})
+            minutes = (time.perf_counter() - start) / 60
+        how = f"`hare-lab run --profile {profile}`, all notebooks, an empty run folder"
+        rows.append(measure(f"experiment.{profile}_minutes", minutes, target=target, better="lower", unit="minutes", how=how))
+    return rows
+
+
+def _plan(name: str, hypothesis: str, arms: tuple[Arm, ...], size: Size, kind: str, seed: int, *, more: bool = True) -> Plan:
+    return Plan(
+        name=name, hypothesis=hypothesis, kind=kind, arms=arms, seeds=size.seeds, more_seeds=size.more if more else (),
+        tokens=size.tokens, set_tokens=size.set_tokens, model=size.model, tasks=("bundled",) if len(arms) > 2 else (), looks=20,
+        batch=16 if size is FULL else 4, pool_seed=seed,
+    )  # fmt: skip
+
+
+def _folder(plan: Plan, name: str) -> Path:
+    return runs_folder() / "benchmark-experiment" / f"{name}-{plan.hash}"
+
+
+def _of(result: experiment.Experiment, arm: str) -> dict[int, float]:
+    mine = result.cells[result.cells["arm"] == arm]
+    return {int(s): float(v) for s, v in zip(mine["seed"], mine["bits_per_byte"], strict=True)}
+
+
+if __name__ == "__main__":
+    main()
