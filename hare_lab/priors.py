@@ -280,8 +280,8 @@ class _Reader:
             return found
         if kind is float and isinstance(found, int) and not isinstance(found, bool):
             found = float(found)
-        if not isinstance(found, kind) or isinstance(found, bool):
-            what = {int: "a whole number", float: "a number", str: "a text"}[kind]
+        if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
+            what = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
             raise self.wrong(node, f'"{key}" must be {what}, not {_say(node)}')
         return found
 

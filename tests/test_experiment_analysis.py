@@ -148,7 +148,7 @@ arms:
   - {name: priors, method: priors}
   - {name: all, method: priors, parts: [D1, D2, D3]}
   - {name: leaked, method: random, leaked: 0.3}
-  - {name: long, method: random, budget: 3}
+  - {name: long, method: random, budget: 3, crawl: false}
 seeds: [0, 1]
 more_seeds: [2]
 tokens: 1000
@@ -191,6 +191,7 @@ def test_whatever_changes_in_a_plan_changes_its_hash(tmp_path, change):
         (("more_seeds: [2]", "more_seeds: [1]"), "no seed twice"),
         (("tokens: 1000", "tokens: 0"), '"tokens" is 0'),
         (("tokens: 1000", "tokens: many"), "must be a whole number"),
+        (("name: random, ", "name: random, crawl: maybe, "), '"crawl" must be true or false'),
         (("tokens: 1000", "model: huge"), 'model "huge" is unknown'),
         (("tokens: 1000", "ours: nobody"), '"ours" is "nobody", which is no arm'),
         (("tokens: 1000", "tasks: [mmlu]"), '"tasks" names "mmlu"'),
