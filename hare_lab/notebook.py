@@ -130,22 +130,28 @@ def grade(pages: Dataset, length: int = 500) -> dict[str, bool]:
     """
     from IPython.display import display
     from ipywidgets import HTML, ToggleButtons, VBox
+
     grades: dict[str, bool] = {}
     shown: list[Any] = []
     for row in pages:
         buttons = ToggleButtons(options=["not graded", "good", "bad"], value="not graded")
+
         def told(change: Any, name: str = row["id"]) -> None:
             grades.pop(name, None)
             if change["new"] != "not graded":
                 grades[name] = change["new"] == "good"
+
         buttons.observe(told, names="value")
         shown += [HTML(page({**row, "title": "", "id": f"page {len(shown) // 2 + 1}", "source": ""}, length).data), buttons]
     still = f"{len(pages)} pages to grade (run this cell to read them)"
     display({**VBox(shown)._repr_mimebundle_(), "text/plain": still}, raw=True)
     return grades
+
+
 def live() -> Callable[[Any], None]:
     """A place on the page that shows whatever it is given, each time instead of what it showed before."""
     from IPython.display import HTML, display
+
     shown = display(HTML(""), display_id=True)
     return lambda report: shown.update(HTML(report._repr_html_()))
 
