@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from _common import measure, write_results
 
-from hare_lab import corpus, coverage, dedup, embedding, leakage, priors, texts
+from hare_lab import corpus, coverage, dedup, embedding, leakage, priors, quality, texts
 from hare_lab.corpus.pages import token_counts
 from hare_lab.priors import DATA
 from hare_lab.synthesis import (
@@ -57,7 +57,8 @@ def main() -> None:
     pages, vectors = demo()
     reference = coverage.from_taxonomy(texts.taxonomy(), priors.default().topics)
     covered = coverage.cover(pages, vectors, reference)
-    where = context(pages, vectors, priors.default(), placed=list(covered.placed["topic"]))
+    scorer = quality.score(pages, vectors, priors.default()).scorer
+    where = context(pages, vectors, priors.default(), placed=list(covered.placed["topic"]), score=scorer.score)
     rows = [row for name in ("d2", "d3") for row in texts.replies(DATA / "replies" / f"{name}.jsonl")]
     samples = [sample_of(row, where) for row in rows]
     with tempfile.TemporaryDirectory() as folder:

@@ -540,6 +540,19 @@ def test_the_funnel_at_another_support_is_that_of_judging_anew(made, where):
     assert strict.set_index("step")["removed"]["not answerable"] == items
 
 
+def test_running_text_is_scored_with_its_vectors_and_items_are_not(recorded, where):
+    seen = []
+
+    def score(found, vectors):
+        seen.append((len(found), vectors.shape))
+        return np.linspace(0, 1, len(found))
+
+    some = recorded[1][170:190]
+    quality = measure(some, dataclasses.replace(where, score=score))["quality"]
+    long = [sample.request.task == "D2" for sample in some]
+    assert seen == [(sum(long), (sum(long), where.vectors.shape[1]))] and (quality.notna() == long).all()
+
+
 @given(st.lists(st.sampled_from(["", *REASONS]), max_size=60))
 def test_the_funnel_adds_up(reasons):
     table = funnel(reasons)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from hare_lab.coverage import OTHER, from_taxonomy, place
 from hare_lab.errors import InputError
 from hare_lab.leakage import benchmark_files, load_items
 from hare_lab.priors import Priors
-from hare_lab.synthesis.filters import Context
+from hare_lab.synthesis.filters import Context, Score
 from hare_lab.synthesis.prompts import FOLDER, read_prompts
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def context(
     *,
     placed: Sequence[str] | None = None,
     prompts: str | Path = FOLDER,
-    score: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
+    score: Score | None = None,
     fit: Iterable[str] | None = None,
     model: Any = None,
 ) -> Context:
@@ -41,7 +41,7 @@ def context(
     priors : say which benchmarks must stay unseen and which taxonomy holds
     placed : the topic of each page, as `coverage` gives it; None places the pages here
     prompts : folder of templates, audiences and styles
-    score : texts -> quality in 0..1; None leaves quality unjudged
+    score : (texts, their vectors) -> quality in 0..1, as a `quality.Scorer` gives it; None leaves quality unjudged
     fit : ids of the pages that a prompt may start from; None allows all
     model : the embedding model that made `vectors`, as `embedding.embed` takes it
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hare_lab import leakage
 from hare_lab.coverage import Reference
 from hare_lab.coverage.placing import topic_scores
+from hare_lab.dedup.words import words
 from hare_lab.leakage import Items
 from hare_lab.priors import Leakage, Priors
 from hare_lab.synthesis.answers import Embed, second_answers
@@ -47,6 +48,7 @@ REASONS = {  # in the order in which they are asked; the first that applies is t
     "two right answers": "another option says the same as the answer",
     "not answerable": "the seed does not bear out the answer",
 }
+Score = Callable[[Sequence[str], NDArray[np.float32]], NDArray[np.float64]]
 ENDINGS = tuple(".!?…:;)]\"'”’»*`_")
 
 
@@ -94,7 +96,7 @@ class Context:
     benchmark : the items that must stay unseen
     reference : what coverage is measured against: the taxonomy, weighted
     embed : texts -> unit vectors
-    score : texts -> quality in 0..1; None measures no quality
+    score : (texts, their vectors) -> quality in 0..1, as a `quality.Scorer` gives it; None measures no quality
     fit : ids of the pages that a prompt may start from; None allows all
     """
 
@@ -106,7 +108,7 @@ class Context:
     prompts: Prompts
     priors: Priors
     embed: Embed
-    score: Callable[[Sequence[str]], NDArray[np.float64]] | None = None
+    score: Score | None = None
     fit: frozenset[str] | None = None
 
     @property
@@ -282,7 +284,8 @@ def _elsewhere(samples: Sequence[Sample], said: Sequence[str], context: Context)
 def _qualities(samples: Sequence[Sample], context: Context) -> NDArray[np.float64]:
     """The score of running text; task items are too short to be scored."""
     found = np.full(len(samples), np.nan)
-    long = [at for at, sample in enumerate(samples) if sample.request.task == "D2" and sample.text.strip()]
+    long = [at for at, sample in enumerate(samples) if sample.request.task == "D2" and words(sample.text)]
     if context.score is not None and long:
-        found[long] = context.score([samples[at].text for at in long])
+        told = [samples[at].text for at in long]
+        found[long] = context.score(told, context.embed(told))
     return found

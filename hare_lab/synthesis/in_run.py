@@ -25,7 +25,10 @@ INPUTS = ("gaps", "mapped", "vectors")
 def context_of(run: Run, prompts: Path | None = None) -> Context:
     """What replies to the run's gaps are measured against: its pages, their vectors and topics, its priors."""
     placed = list(run.load("placed")["topic"]) if run.has("placed") else None
-    return context(run.load("mapped"), run.load("vectors"), run.priors, placed=placed, prompts=prompts or FOLDER, fit=_fit(run))
+    score = run.load("scorer").score if run.has("scorer") else None
+    return context(
+        run.load("mapped"), run.load("vectors"), run.priors, placed=placed, prompts=prompts or FOLDER, score=score, fit=_fit(run)
+    )
 
 
 def _fit(run: Run) -> set[str] | None:
@@ -60,7 +63,7 @@ def write_for_gaps(
     InputError
         As `synthesize` does.
     """
-    inputs = [*INPUTS, *(name for name in ("placed", "scores", "leakage") if run.has(name))]
+    inputs = [*INPUTS, *(name for name in ("placed", "scores", "scorer", "leakage") if run.has(name))]
     where = context_of(run, prompts)
     templates = {kind: template.text for kind, template in where.prompts.templates.items()}
     params: dict[str, Any] = {
