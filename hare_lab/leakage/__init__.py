@@ -12,22 +12,23 @@ On the side of the model the test of the paper's appendix B (`model_test`): can 
 of it? Method, measurements and what was tried: docs/leakage.md.
 """
 
+from hare_lab.leakage.control import Control, tiny_pair
 from hare_lab.leakage.find import find
 from hare_lab.leakage.items import Items, benchmark_files, load_items
+from hare_lab.leakage.model_side import ModelTest, difference, exam_texts, model_test, ngram_accuracy, twins
 from hare_lab.leakage.ngrams import funnel, shares
-from hare_lab.leakage.report import Leaks, paper_deltas, side_by_side
+from hare_lab.leakage.report import (
+    Leaks,
+    counts,
+    paper_deltas,
+    planted_found,
+    side_by_side,
+    ways,
+)
 from hare_lab.leakage.reworded import Vectors, embed_windows
 
 __all__ = [
-    "Items",
-    "Leaks",
-    "Vectors",
-    "benchmark_files",
-    "embed_windows",
-    "find",
-    "funnel",
-    "load_items",
-    "paper_deltas",
-    "shares",
-    "side_by_side",
-]
+    "Control", "Items", "Leaks", "ModelTest", "Vectors", "benchmark_files", "counts", "difference", "embed_windows", "exam_texts",
+    "find", "funnel", "load_items", "model_test", "ngram_accuracy", "paper_deltas", "planted_found", "shares", "side_by_side",
+    "tiny_pair", "twins", "ways",
+]  # fmt: skip

@@ -7,6 +7,7 @@ stand in no leaked copy are cut.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,6 +72,10 @@ class Items:
     def words(self) -> np.ndarray:
         """Words of question and answer together, one number an item."""
         return np.array([len(self.told(row).split()) for row in range(len(self))], np.int64)
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any item."""
+        return hashlib.sha256(json.dumps([self.benchmarks, self.questions, self.choices, self.answers]).encode()).hexdigest()[:16]
 
     def table(self) -> pd.DataFrame:
         """The items as a table: id, benchmark, question, choices (one a line), answer."""

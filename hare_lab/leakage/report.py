@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,9 +78,8 @@ class Leaks(Report):
         return self.hits, self.pages()
 
     def counts(self) -> pd.DataFrame:
-        """Pages and items for each benchmark and way: columns benchmark, how, pages, items; only hits above the bound."""
-        strong = self.hits[self.hits["certain"] & (self.hits["overlap"] > self.overlap)]
-        return strong.groupby(["benchmark", "how"], as_index=False).agg(pages=("id", "nunique"), items=("item", "nunique"))
+        """Pages and items for each benchmark and way; only hits for which a page goes."""
+        return counts(self.hits, self.overlap)
 
     def figure(self) -> go.Figure:
         """How many pages leak from each benchmark, and how."""
@@ -169,3 +169,58 @@ def paper_deltas() -> pd.DataFrame:
         if benchmark != "model" and delta
     ]
     return pd.DataFrame(rows, columns=["model", "benchmark", "delta"])
+
+
+def counts(hits: pd.DataFrame, overlap: float) -> pd.DataFrame:
+    """For each benchmark and way, how many pages go and how many items they hold: columns benchmark, how, pages, items.
+
+    Parameters
+    ----------
+    hits : the table of `Leaks.hits`
+    overlap : the share of an item above which a page goes
+    """
+    strong = hits[hits["certain"].astype(bool) & (hits["overlap"] > overlap)]
+    return strong.groupby(["benchmark", "how"], as_index=False).agg(pages=("id", "nunique"), items=("item", "nunique"))
+
+
+def ways(hits: pd.DataFrame, pages: Dataset) -> list[str]:
+    """For each page the way of its greatest overlap, "" where it has not leaked.
+
+    Parameters
+    ----------
+    hits : the table of `Leaks.hits`
+    pages : what `Leaks.pages` returns
+    """
+    sure = hits[hits["certain"].astype(bool)].sort_values("overlap", ascending=False, kind="stable").drop_duplicates("id")
+    how = dict(zip(sure["id"], sure["how"], strict=True))
+    return [how.get(id, HOW[0]) if leaked else "" for id, leaked in zip(pages["id"], pages["leaked"], strict=True)]
+
+
+def planted_found(hits: pd.DataFrame, pages: Dataset, truth: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Of the items planted in the bundled pages that are still there, how many were found: columns planted, there, found, of
+    them certain. The last row counts the pages in which nothing was planted.
+
+    Parameters
+    ----------
+    hits : the table of `Leaks.hits`
+    pages : those that were searched; the bundled ones have ids such as "sample#page-0001"
+    truth : rows of `texts.sample_truth`; none on a corpus whose truth is unknown
+    """
+    import pandas as pd
+
+    there = {str(id).rpartition("#")[2] for id in pages["id"]}
+    found = {
+        (str(id).rpartition("#")[2], item): certain for id, item, certain in zip(hits["id"], hits["item"], hits["certain"], strict=True)
+    }
+    planted = [(leak["kind"], (row["id"], leak["item"])) for row in truth if row["id"] in there for leak in row["leaks"]]
+    rows = []
+    for kind in dict.fromkeys(kind for kind, _ in planted):
+        mine = [pair for planted_kind, pair in planted if planted_kind == kind]
+        hit = [pair for pair in mine if pair in found]
+        rows.append((kind, len(mine), len(hit), sum(bool(found[pair]) for pair in hit)))
+    natural = {row["id"] for row in truth if not row["leaks"]} & there
+    if planted:
+        alarms = {page for page, _ in found} & natural
+        sure = {page for (page, _), certain in found.items() if certain} & natural
+        rows.append(("nothing", len(natural), len(alarms), len(sure)))
+    return pd.DataFrame(rows, columns=["planted", "there", "found", "of them certain"])

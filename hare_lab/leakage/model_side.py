@@ -1,0 +1,257 @@
+"""Has a model read the exam? The test of the paper's appendix B.
+
+A model that has read a benchmark completes its items word for word, and stumbles over a paraphrased copy that asks the same. From
+five evenly spaced places in each text the model writes five tokens, greedily; the share of places where all five are the
+text's own is the 5-gram accuracy. Its fall from the benchmark to the copy is the delta. A delta near zero says little: the model
+may be clean, or have read both copies. So show beside it what a model that did read it scores (`control`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hare_lab.diversity.estimate import Estimate
+from hare_lab.errors import InputError
+from hare_lab.leakage.items import Items, load_items
+from hare_lab.report_base import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+N = 5  # tokens that must all be right, and K = 5 places: Xu et al. (2024), "Benchmarking benchmark leakage"; HARE, appendix B
+STARTS = 5
+RESAMPLES = 2_000
+BATCH_TOKENS = 8_192
+LONGEST = 1_024  # tokens of a text that are read, where the model allows more
+
+
+@dataclass(frozen=True)
+class ModelTest(Report):
+    """How well a model completes a benchmark and a paraphrased copy of it, in points (0 to 100).
+
+    Attributes
+    ----------
+    accuracy, twin_accuracy : 5-gram accuracy on the benchmark D and on its copy D'
+    delta : accuracy(D) - accuracy(D')
+    normalised : delta / accuracy(D); no number where accuracy(D) is 0
+    items : pairs that were long enough; skipped : those that were not
+    per_item, per_twin : the accuracy on each pair, 0 to 1
+    """
+
+    title: ClassVar[str] = "Has the model read it?"
+
+    model: str
+    benchmark: str
+    items: int
+    skipped: int
+    accuracy: Estimate
+    twin_accuracy: Estimate
+    delta: Estimate
+    normalised: Estimate | None
+    n: int
+    starts: int
+    per_item: np.ndarray = field(repr=False)
+    per_twin: np.ndarray = field(repr=False)
+
+    def row(self) -> pd.DataFrame:
+        """One row for `figures.leak_deltas`: model, benchmark, delta, low, high (points)."""
+        import pandas as pd
+
+        values = {
+            "model": self.model,
+            "benchmark": self.benchmark,
+            "delta": self.delta.value,
+            "low": self.delta.low,
+            "high": self.delta.high,
+        }
+        return pd.DataFrame([values])
+
+    def _rows(self) -> list[tuple[str, Any]]:
+        share = str(self.normalised) if self.normalised else "–"
+        return [
+            ("model", self.model), ("benchmark", self.benchmark), ("pairs of items", self.items), ("too short", self.skipped),
+            (f"{self.n}-gram accuracy on it, %", str(self.accuracy)), ("on the paraphrased copy, %", str(self.twin_accuracy)),
+            ("delta, points (95 % interval)", str(self.delta)), ("delta as a share of the accuracy", share),
+        ]  # fmt: skip
+
+
+def twins(rows: Sequence[dict[str, Any]] | None = None) -> tuple[Items, Items]:
+    """The benchmark and its paraphrased copy, item by item.
+
+    Parameters
+    ----------
+    rows : rows with question, choices, answer, twin_question and twin_choices; default: the bundled benchmark
+
+    Raises
+    ------
+    InputError
+        If a row has no twin.
+    """
+    from hare_lab import texts
+
+    found = texts.items() if rows is None else list(rows)
+    for number, row in enumerate(found):
+        if not row.get("twin_question"):
+            raise InputError(f'row {number} of the benchmark has no "twin_question"; the test needs a paraphrase of each item')
+    copy = [{**row, "question": row["twin_question"], "choices": row.get("twin_choices") or []} for row in found]
+    return load_items(found), load_items(copy)
+
+
+def exam_texts(items: Items) -> list[str]:
+    """Each item as a model would meet it in a text: question, choices, answer, one a line; a blank holds its answer."""
+    found = []
+    for row in range(len(items)):
+        if items.choices[row]:
+            found.append(
+                "\n".join([items.questions[row], *(f"- {choice}" for choice in items.choices[row]), f"Answer: {items.answers[row]}"])
+            )
+        else:
+            found.append(items.told(row))
+    return found
+
+
+def model_test(
+    model: Any, items: Items | Sequence[str], copy: Items | Sequence[str], *, tokenizer: Any = None, n: int = N, starts: int = STARTS,
+    name: str = "", benchmark: str = "", seed: int = 0,
+) -> ModelTest:  # fmt: skip
+    """The n-gram accuracy test on a benchmark and its paraphrased copy.
+
+    Parameters
+    ----------
+    model : folder or hub id of a causal language model, or a loaded one (then with its `tokenizer`)
+    items, copy : the benchmark D and its paraphrase D', pair by pair: `Items` or texts
+    tokenizer : of a loaded model; default: the one in the model's folder
+    n, starts : tokens that must be right, and places in each text
+    name, benchmark : what to call them in tables and figures
+    seed : of the resampling
+
+    Returns
+    -------
+    ModelTest
+        Intervals are the middle 95 % of 2,000 resamples of the pairs.
+
+    Raises
+    ------
+    InputError
+        If the model can't be loaded, the two copies differ in number, or no pair is long enough.
+
+    References
+    ----------
+    Xu et al. (2024), "Benchmarking Benchmark Leakage in Large Language Models", arXiv 2404.18824; HARE paper, appendix B.
+    """
+    own, other = (exam_texts(side) if isinstance(side, Items) else list(side) for side in (items, copy))
+    if len(own) != len(other):
+        raise InputError(f"leakage test: {len(own):,} items and {len(other):,} paraphrases; give each item its own")
+    called = name or (str(model) if isinstance(model, str | Path) else type(model).__name__)
+    if isinstance(model, str | Path):
+        model, tokenizer = open_model(model)
+    both = ngram_accuracy(model, tokenizer, [*own, *other], n=n, starts=starts)
+    one, two = both[: len(own)], both[len(own) :]
+    whole = ~np.isnan(one) & ~np.isnan(two)
+    if not whole.any():
+        raise InputError(f"leakage test: no pair has {n + 3} tokens on both sides; give longer items")
+    one, two = one[whole], two[whole]
+    draws = np.random.default_rng(seed).integers(len(one), size=(RESAMPLES, len(one)))
+    drawn, drawn_twin = 100 * one[draws].mean(axis=1), 100 * two[draws].mean(axis=1)
+    positive = drawn > 0
+    share = 100 * float(one.mean())
+    normalised = None
+    if share > 0:
+        normalised = _estimate(1 - float(two.mean() / one.mean()), 1 - drawn_twin[positive] / drawn[positive])
+    return ModelTest(
+        model=called, benchmark=benchmark or (items.benchmarks[0] if isinstance(items, Items) else "texts"), items=len(one),
+        skipped=int((~whole).sum()), accuracy=_estimate(share, drawn), twin_accuracy=_estimate(100 * float(two.mean()), drawn_twin),
+        delta=_estimate(100 * float(one.mean() - two.mean()), drawn - drawn_twin), normalised=normalised, n=n, starts=starts,
+        per_item=one, per_twin=two,
+    )  # fmt: skip
+
+
+def difference(leaked: ModelTest, clean: ModelTest, *, seed: int = 0) -> Estimate:
+    """How much larger the delta of one model is than that of another on the same pairs, in points, with its 95 % interval.
+
+    Raises
+    ------
+    InputError
+        If the two were tested on different pairs.
+    """
+    if len(leaked.per_item) != len(clean.per_item):
+        raise InputError(f"leakage test: one model was tested on {leaked.items:,} pairs, the other on {clean.items:,}; use the same")
+    gap = 100 * ((leaked.per_item - leaked.per_twin) - (clean.per_item - clean.per_twin))
+    draws = np.random.default_rng(seed).integers(len(gap), size=(RESAMPLES, len(gap)))
+    return _estimate(float(gap.mean()), gap[draws].mean(axis=1))
+
+
+def ngram_accuracy(model: Any, tokenizer: Any, texts: Sequence[str], *, n: int = N, starts: int = STARTS) -> np.ndarray:
+    """For each text the share of its places at which the next `n` tokens are all what the model would write greedily.
+
+    One pass over a text answers for all its places: as long as every token so far is the text's own, what the model reads is the
+    text itself, so writing and reading along agree up to the first mistake, and after it the place is lost anyway.
+
+    Parameters
+    ----------
+    model, tokenizer : a causal language model and its tokenizer, loaded
+    texts : in any number
+    n : tokens that must all be right
+    starts : K places, evenly spaced from token 2 to the last that leaves n
+
+    Returns
+    -------
+    array of shape (n_texts,)
+        From 0 to 1; not a number for a text of fewer than n + 3 tokens.
+    """
+    import torch
+
+    longest = min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST) or LONGEST))
+    rows = [list(ids)[:longest] for ids in tokenizer(list(texts), verbose=False)["input_ids"]]
+    shares = np.full(len(rows), np.nan)
+    order = sorted((at for at, ids in enumerate(rows) if len(ids) >= n + 3), key=lambda at: len(rows[at]))
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        while order:
+            size = max(1, BATCH_TOKENS // len(rows[order[-1]]))
+            batch, order = order[-size:], order[:-size]
+            width = max(len(rows[at]) for at in batch)
+            ids = torch.zeros((len(batch), width), dtype=torch.long)
+            mask = torch.zeros_like(ids)
+            for line, at in enumerate(batch):  # padded on the right, where causal attention never looks
+                ids[line, : len(rows[at])] = torch.tensor(rows[at])
+                mask[line, : len(rows[at])] = 1
+            written = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits.argmax(dim=-1).cpu()
+            right = (written[:, :-1] == ids[:, 1:]).numpy()  # right[:, t]: token t + 1 is what the model would write there
+            for line, at in enumerate(batch):
+                places = np.linspace(2, len(rows[at]) - n, starts).astype(int)
+                shares[at] = np.mean([right[line, place - 1 : place - 1 + n].all() for place in places])
+    model.train(was_training)
+    return shares
+
+
+def open_model(model: str | Path) -> tuple[Any, Any]:
+    """A causal language model and its tokenizer, from a folder or the hub; on the GPU where there is one.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or holds no causal language model.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(model))
+        loaded = AutoModelForCausalLM.from_pretrained(str(model), trust_remote_code=False, use_safetensors=True)
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(f"model {model} can't be loaded ({first}); give the folder of a causal language model, or a hub id") from error
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+
+
+def _estimate(value: float, drawn: np.ndarray) -> Estimate:
+    low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (value, value)
+    return Estimate(value, float(min(low, value)), float(max(high, value)))
