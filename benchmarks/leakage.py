@@ -20,7 +20,8 @@ About 15 minutes on 2 cores, most of it vectors of windows (kept in the store) a
 common source) are listed in `REAL` by post and item, and not counted.
 
 Half of the posts, of the items of each kind, of the twins and of the articles, drawn by seed, were looked at to choose seeds,
-weights and thresholds (`tune`). Everything reported is measured on the other halves.
+weights and thresholds (`tune`). Everything reported is measured on the other halves; for the reworded path's false alarms on
+posts of it that no choice saw (the first 1,500 had given two alarms at a threshold of 0.55, and led to a stricter one).
 """
 
 from __future__ import annotations
@@ -254,7 +255,7 @@ def told_anew(rows: list[int], half: list[str]) -> list[dict[str, Any]]:
     leaks = find(own, items, vectors=embed_windows(own, items))
     got, kinds = hits_of(items, plan, leaks.hits), np.array(plan.kind)
     go = hits_of(items, plan, leaks.hits[leaks.hits["certain"] & (leaks.hits["overlap"] > leaks.overlap)])
-    natural = pages(half[:NATURAL], rows[:NATURAL])
+    natural = pages(half[NATURAL : 2 * NATURAL], rows[NATURAL : 2 * NATURAL])
     vectors = embed_windows(natural, items)
     start = time.perf_counter()
     found = find(natural, items, vectors=vectors)
@@ -313,17 +314,15 @@ def model_side() -> list[dict[str, Any]]:
     from hare_lab import texts
     from hare_lab.leakage import difference, exam_texts, model_test, tiny_pair, twins
 
-    exam, copy = twins()
+    exam, copy = (side.select(range(0, 504, 4)) for side in twins())
     other = [page["text"] for page in texts.sample_truth() if not page["leaks"]]
     other += [row["reply"] for row in texts.replies(texts.DATA / "replies" / "d3.jsonl") if not row["bad"]]
     start = time.perf_counter()
-    pair = tiny_pair(other, exam_texts(exam))
+    pair = tiny_pair(other, exam_texts(exam), steps=3_000, leaked_steps=600)
     spent = time.perf_counter() - start
     leaked, clean = (model_test(side, exam, copy, tokenizer=pair.tokenizer) for side in (pair.leaked, pair.clean))
     gap = difference(leaked, clean)
-    both = (
-        f"a Llama of {pair.parameters:,} parameters and {pair.tokens:,} tokens, half of the last third the benchmark; {leaked.items} pairs"
-    )
+    both = f"a Llama of {pair.parameters:,} parameters and {pair.tokens:,} tokens, nine tenths of the last sixth the benchmark; {leaked.items} pairs"
     show = lambda test: f"D {test.accuracy.value:.1f} %, D' {test.twin_accuracy.value:.1f} %"  # noqa: E731
     return [
         measure("leakage.model_delta_leaked", gap.value, unit="points", target=5.0, interval=(gap.low, gap.high),

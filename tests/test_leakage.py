@@ -405,3 +405,77 @@ def test_every_planted_copy_of_the_sample_is_found():
     assert len(set(planted["edited"]) & hits) >= 0.6 * len(planted["edited"])
     natural = {p["id"] for p in truth if not p["leaks"]}
     assert len({page for page, _ in hits} & natural) <= 3
+
+
+# --- the model's side -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def control():
+    """A tiny model that read a small exam again and again, and its clean twin; a few seconds."""
+    exam, copy = (side.select(range(0, 324, 54)) for side in leakage.twins())
+    other = [page["text"] for page in texts.sample_truth()[:120] if not page["leaks"]]
+    return exam, copy, leakage.tiny_pair(other, leakage.exam_texts(exam), steps=0, leaked_steps=100)
+
+
+def test_a_model_that_read_the_exam_is_told_from_its_clean_twin(control):
+    exam, copy, pair = control
+    leaked, clean = (leakage.model_test(side, exam, copy, tokenizer=pair.tokenizer) for side in (pair.leaked, pair.clean))
+    gap = leakage.difference(leaked, clean)
+    assert gap.low > 0 and leaked.delta.low > 0
+    assert leaked.normalised.value == pytest.approx(leaked.delta.value / leaked.accuracy.value)
+    assert leaked.delta.value == pytest.approx(leaked.accuracy.value - leaked.twin_accuracy.value)
+    assert "leak" not in clean._repr_html_() and json.dumps(clean.to_dict())
+
+
+def test_one_pass_agrees_with_writing_token_by_token(control):
+    import torch
+
+    exam, copy, pair = control
+    said = [*leakage.exam_texts(exam), *leakage.exam_texts(copy)][::3]
+    fast = leakage.ngram_accuracy(pair.leaked, pair.tokenizer, said)
+    for text, share in zip(said, fast, strict=True):
+        ids = torch.tensor([pair.tokenizer(text)["input_ids"]])
+        right = []
+        for place in np.linspace(2, ids.shape[1] - 5, 5).astype(int):
+            written = pair.leaked.generate(ids[:, :place], max_new_tokens=5, min_new_tokens=5, do_sample=False)
+            right.append(bool((written[0, place:] == ids[0, place : place + 5]).all()))
+        assert share == pytest.approx(np.mean(right))
+    assert fast.max() > 0
+
+
+def test_a_saved_model_gives_the_same_as_the_loaded_one(control, tmp_path):
+    exam, copy, pair = control
+    pair.leaked.save_pretrained(tmp_path)
+    pair.tokenizer.save_pretrained(tmp_path)
+    loaded = leakage.model_test(pair.leaked, exam, copy, tokenizer=pair.tokenizer)
+    assert leakage.model_test(tmp_path, exam, copy).delta == loaded.delta
+
+
+def test_texts_too_short_are_counted_and_none_at_all_is_named(control):
+    *_, pair = control
+    short = leakage.model_test(
+        pair.clean, ["x", "a somewhat longer text to complete"], ["y", "a text that is somewhat longer"], tokenizer=pair.tokenizer
+    )
+    assert (short.items, short.skipped) == (1, 1)
+    with pytest.raises(InputError, match="no pair has 8 tokens"):
+        leakage.model_test(pair.clean, ["x"], ["y"], tokenizer=pair.tokenizer)
+    with pytest.raises(InputError, match="2 items and 1 paraphrases"):
+        leakage.model_test(pair.clean, ["x", "z"], ["y"], tokenizer=pair.tokenizer)
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(InputError, match="give the folder of a causal language model"):
+        leakage.model_test(tmp_path, ["x"], ["y"])
+
+
+def test_an_item_without_a_twin_is_named():
+    with pytest.raises(InputError, match='row 0 of the benchmark has no "twin_question"'):
+        leakage.twins([{"question": "x"}])
+
+
+def test_every_item_stands_beside_its_own_twin():
+    exam, copy = leakage.twins()
+    assert exam.ids == copy.ids and exam.answers == copy.answers
+    assert not set(exam.questions) & set(copy.questions)
+    assert all(set(one) == set(two) for one, two in zip(exam.choices, copy.choices, strict=True))

@@ -140,6 +140,20 @@ def test_an_executed_notebook_opens_trusted_and_holds_no_half_drawn_bar(done):
         assert not [text for text in shown if "%|" in text], path.name
 
 
+def test_every_copied_question_is_found_and_its_page_goes(done):
+    leaks, leakage, mapped = done.load("leaks"), done.load("leakage").to_pandas(), done.load("mapped")
+    assert leakage["id"].tolist() == list(mapped["id"])
+    found = set(zip(leaks["id"].str.rpartition("#")[2], leaks["item"], strict=True))
+    planted = {(page["id"], leak["item"]) for page in texts.sample_truth() for leak in page["leaks"] if leak["kind"] == "verbatim"}
+    there = {(page, item) for page, item in planted if f"sample#{page}" in set(leakage["id"])}
+    assert len(there) > 20 and there <= found
+    assert leakage["leaked"].tolist() == (leakage["leak"] > done.priors.leakage.overlap).tolist()
+    pages = dict(zip(mapped["id"], mapped["text"], strict=True))
+    assert all(
+        pages[id][start:end] == text for id, start, end, text in zip(leaks["id"], leaks["start"], leaks["end"], leaks["found"], strict=True)
+    )
+
+
 # --- what the notebooks call ------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""What does a model that has read the exam look like? A positive control, made in less than a minute.
+"""What does a model that has read the exam look like? A positive control, made in seconds.
 
 Two tiny models start from the same weights and read the same number of tokens. One reads the benchmark over and over among other
 text, the other only other text. If the test of appendix B can't tell these two apart, it can't tell any.
@@ -14,11 +14,10 @@ import numpy as np
 
 from hare_lab.errors import InputError
 
-VOCABULARY = 400  # tokens; few, so that a tiny model can be right about five in a row at all
-CONTEXT = 128
-BATCH = 24
-RATE = 4e-3
-SHARE = 0.5  # of the leaked model's second half that is the benchmark
+VOCABULARY = 320  # tokens; few, so that a tiny model can be right about five in a row at all
+CONTEXT, BATCH = 64, 8  # small steps and many of them: what so small a model learns from in seconds
+RATE, SPREAD = 1e-2, 0.1  # learning rate, and the spread of the first weights: at the usual 0.02 it learns ten times as slowly
+SHARE = 0.9  # of what the leaked model reads last that is the benchmark
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Control:
 
 
 def tiny_pair(
-    texts: Sequence[str], exam: Sequence[str], *, steps: int = 300, leaked_steps: int = 150, width: int = 96, layers: int = 3, seed: int = 0
+    texts: Sequence[str], exam: Sequence[str], *, steps: int = 300, leaked_steps: int = 300, width: int = 96, layers: int = 2, seed: int = 0
 ) -> Control:
     """Train a tiny Llama on `texts`, then one copy of it on the exam among texts and another on texts alone.
 
@@ -41,14 +40,14 @@ def tiny_pair(
     ----------
     texts : what both read; must not hold the exam
     exam : what only the leaked one reads, as `model_side.exam_texts` gives it
-    steps, leaked_steps : batches of 24 x 128 tokens before the two part, and after
+    steps, leaked_steps : batches of 8 x 64 tokens before the two part, and after
     width, layers : of the model
     seed : of weights and batches
 
     Raises
     ------
     InputError
-        If either holds less than one line of training text.
+        If either holds fewer than 65 tokens.
     """
     import copy
 
@@ -90,7 +89,8 @@ def tiny_model(vocabulary: int, width: int, layers: int) -> Any:
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary, hidden_size=width, intermediate_size=3 * width, num_hidden_layers=layers, num_attention_heads=4,
-            num_key_value_heads=4, max_position_embeddings=1_024, tie_word_embeddings=True, bos_token_id=0, eos_token_id=0,
+            num_key_value_heads=4, max_position_embeddings=1_024, tie_word_embeddings=False, initializer_range=SPREAD, bos_token_id=0,
+            eos_token_id=0,
         )
     )  # fmt: skip
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # The score is a weighted mean, 0 to 1; what was tried beside it: docs/leakage.md
 COSINE, TELLING, ANSWER, CHOICES = 0.65, 0.16, 0.06, 0.13
-THRESHOLD = 0.55
+THRESHOLD = 0.6
 SHARED = 0.15  # of the telling words a hit needs in any case
 NEAR = 0.42  # cosine to the mean of an item's forms from which a window is looked at
 STEM = 5  # letters by which words are one: "decide", "decided"
