@@ -322,7 +322,7 @@ def model_side() -> list[dict[str, Any]]:
     spent = time.perf_counter() - start
     leaked, clean = (model_test(side, exam, copy, tokenizer=pair.tokenizer) for side in (pair.leaked, pair.clean))
     gap = difference(leaked, clean)
-    both = f"a Llama of {pair.parameters:,} parameters and {pair.tokens:,} tokens, nine tenths of the last sixth the benchmark; {leaked.items} pairs"
+    both = f"Llamas of {pair.parameters:,} parameters, {pair.tokens:,} tokens, nine tenths of the last sixth the exam; {leaked.items} pairs"
     show = lambda test: f"D {test.accuracy.value:.1f} %, D' {test.twin_accuracy.value:.1f} %"  # noqa: E731
     return [
         measure("leakage.model_delta_leaked", gap.value, unit="points", target=5.0, interval=(gap.low, gap.high),

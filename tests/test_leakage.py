@@ -360,11 +360,14 @@ def test_the_command_writes_hits_and_report(tmp_path):
         "\n".join(json.dumps({"id": n, "text": text}) for n, text in enumerate([f"{item['question']} {item['answer']}", "no leak at all"]))
     )
     out = tmp_path / "leaks.parquet"
-    done = command("leakage", str(corpus), "--benchmarks", "data/benchmark/items.jsonl", "--out", str(out), "--no-paraphrases")
+    other = tmp_path / "other.csv"
+    other.write_text("question,answer\nWho wrote the other exam of this very small test of ours?,nobody\n")
+    done = command("leakage", str(corpus), "--benchmarks", "data/benchmark/items.jsonl", str(other), "--out", str(out), "--no-paraphrases")
     assert done.returncode == 0, done.stderr
     assert "1 of 2 pages" in done.stdout
     assert pq.read_table(out)["item"].to_pylist() == [item["id"]]
-    assert json.loads((tmp_path / "leaks.parquet.report.json").read_text())["leaked"] == 1
+    report = json.loads((tmp_path / "leaks.parquet.report.json").read_text())
+    assert report["leaked"] == 1 and report["items_in"] == len(texts.items()) + 1
 
 
 @pytest.mark.parametrize(
@@ -373,6 +376,7 @@ def test_the_command_writes_hits_and_report(tmp_path):
         (["--benchmarks", "nowhere.jsonl", "--out", "x.parquet"], "no file or folder nowhere.jsonl"),
         (["--benchmarks", "data/taxonomy/everyday.yaml", "--out", "x.parquet"], "unknown kind of file"),
         (["--out", "x.csv"], "no .parquet at its end"),
+        (["other.jsonl", "--out", "x.parquet"], "other.jsonl: one corpus at a time"),
         (["--kind", "book", "--no-paraphrases", "--limit", "3", "--out", "x.parquet"], 'kind "book" is unknown'),
     ],
 )

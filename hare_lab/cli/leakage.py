@@ -15,9 +15,11 @@ from hare_lab.errors import InputError
 
 def leakage(
     corpus: Corpus,
+    *,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,  # so that --benchmarks takes several: --benchmarks A B C
     out: Annotated[Path, typer.Option(help="Parquet file for the hits, one row a page and item.")],
     benchmarks: Annotated[
-        list[str] | None, typer.Option(help="File, folder or hf:owner/name of items; may be given more than once (default: the priors').")
+        list[str] | None, typer.Option(help="Files, folders or hf:owner/name of items, one or several (default: the priors').")
     ] = None,
     kind: Annotated[str, typer.Option(help="crawl, synthetic or task: whose n-gram length of the priors counts.")] = "crawl",
     paraphrases: Annotated[bool, typer.Option(help="Look for reworded items too; embeds every page in windows.")] = True,
@@ -34,8 +36,10 @@ def leakage(
 
     if out.suffix != ".parquet":
         raise InputError(f"--out {out} has no .parquet at its end; give a file such as leaks.parquet")
+    if more and not benchmarks:
+        raise InputError(f"{' '.join(more)}: one corpus at a time; name benchmarks after --benchmarks")
     statement = load(priors) if priors else default()
-    items = load_items(*(benchmarks or benchmark_files(statement, priors)))
+    items = load_items(*([*benchmarks, *(more or ())] if benchmarks else benchmark_files(statement, priors)))
     pages = corpora.load(corpus, column=column, limit=limit, seed=seed).pages
     vectors = embed_windows(pages, items, model=model) if paraphrases else None
     found = find(pages, items, statement.leakage, kind=kind, vectors=vectors)
