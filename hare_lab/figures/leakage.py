@@ -42,7 +42,7 @@ def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") 
     title = f"{look.number(sum(total.values()))} leaks{among}: {look.number(total[most])} of them {WAYS[most][0]}"
     said = {"ngram": "a run of words in common", "edited": "words in order, some changed", "reworded": "other words"}
     subtitle = " · ".join(f"{WAYS[way][0]}: {said[way]}" for way in total)
-    figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.35 + 0.07 * len(table)), right=4)
+    figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.22 + 0.08 * len(table)), right=11)
     names = [look.escape(name, 28) for name in table.index]
     for way in total:
         values = table[way].to_numpy(float)
@@ -51,7 +51,7 @@ def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") 
             text=[f"{value:,.0f}" if value else "" for value in values], textposition="inside", insidetextanchor="middle",
             textangle=0, hovertemplate="%{hovertext}<br>%{x:,} pages " + WAYS[way][0] + "<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(barmode="stack", legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"})
+    figure.update_layout(barmode="stack", bargap=0.45, legend={"x": 1.01, "y": 1, "xanchor": "left", "traceorder": "normal"})
     figure.update_xaxes(title_text="pages")
     return figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK
@@ -80,8 +80,8 @@ def repetition_rates(rates: pd.DataFrame, *, n: int, overlap: float = 0.5, theme
     look.need_numbers(rates, list(rates.columns), "repetition rates")
     gone = int((rates[str(n)] > overlap).sum())
     some = int((rates[str(n)] > 0).sum())
-    verb = "goes" if gone == 1 else "go"
-    title = f"{look.sentence(look.number(gone))} of {look.plural(len(rates), 'text')} {verb} at n = {n}, more than {overlap:.0%} repeated"
+    count, verb = look.sentence(look.number(gone)) if gone else "None", "goes" if gone < 2 else "go"
+    title = f"{count} of {look.plural(len(rates), 'text')} {verb} at n = {n}: more than {look.percent(overlap)} repeated"
     subtitle = f"{look.plural(some, 'text')} share any run of {n} words with a benchmark item"
     figure = look.canvas(title, subtitle, theme=theme, height=0.8, right=6)
     thresholds = np.linspace(0, 1, 51)
@@ -90,7 +90,7 @@ def repetition_rates(rates: pd.DataFrame, *, n: int, overlap: float = 0.5, theme
         rate = np.sort(rates[column].to_numpy(float))
         share = len(rate) - np.searchsorted(rate, thresholds, side="right")
         figure.add_scatter(
-            x=100 * thresholds, y=share, mode="lines", name=f"n = {column}", showlegend=False,
+            x=100 * thresholds, y=share, mode="lines", line_shape="hv", name=f"n = {column}", showlegend=False,
             line={"color": look.LOST if chosen else look.GREY, "width": 4 if chosen else 1.5},
             hovertemplate=f"n = {column}, above %{{x:.0f}} %: %{{y:,}} texts<extra></extra>",
         )  # fmt: skip
@@ -100,7 +100,7 @@ def repetition_rates(rates: pd.DataFrame, *, n: int, overlap: float = 0.5, theme
         x=[100 * overlap], y=[gone], mode="markers+text", marker={"size": 13, "color": look.LOST}, text=[f"  {gone:,}"], hoverinfo="skip",
         textposition="top right", textfont={"color": look.readable_on_paper(look.LOST)}, showlegend=False, cliponaxis=False,
     )  # fmt: skip
-    figure.update_xaxes(title_text=f"repeated n-grams above which a text goes, in % (red: n = {n}, grey: other n)", range=[0, 100])
+    figure.update_xaxes(title_text=f"repeated n-grams above which a text goes, in % (orange: n = {n}, grey: other n)", range=[0, 100])
     most = max(1, int((rates > 0.02).sum().max()))
     return figure.update_yaxes(title_text="texts that go", range=[0, 1.15 * most])
 
