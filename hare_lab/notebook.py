@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from hare_lab.run import Run
+    from hare_lab.training import Job
 
 
 def begin(run_name: str, runs: str, profile: str, seed: int, corpus: str, priors: str) -> Run:
@@ -109,10 +110,7 @@ def control(draw: Callable[..., Any], **widgets: Any) -> None:
         return {name: widget.value for name, widget in widgets.items()}
 
     def redraw(_: Any) -> None:
-        figure = draw(**values())
-        # JupyterLab's plotly renderer draws only once in its place, so something else of that height takes it in between
-        shown.update({"text/html": f'<div style="height:{figure.layout.height or 450}px"></div>'}, raw=True)
-        shown.update(figure._repr_mimebundle_(), raw=True)
+        _redraw(shown, draw(**values()))
 
     still = ", ".join(f"{name}: {readable(value)}" for name, value in values().items())
     controls = VBox(list(widgets.values()))._repr_mimebundle_()
@@ -154,6 +152,40 @@ def live() -> Callable[[Any], None]:
 
     shown = display(HTML(""), display_id=True)
     return lambda report: shown.update(HTML(report._repr_html_()))
+
+
+def follow(job: Job, every: float = 1.0) -> None:
+    """Watch a background job until it is over: its status and its curve, drawn again each second in their place.
+
+    Raises
+    ------
+    InputError
+        If it failed or was lost; the sentence is its own.
+    """
+    import time
+
+    from IPython.display import HTML, display
+
+    from hare_lab import figures
+
+    table = display(HTML(job.status()._repr_html_()), display_id=True)
+    shown = display(figures.loss_curve(job.curve())._repr_mimebundle_(), raw=True, display_id=True)
+    while True:
+        found = job.status()
+        table.update(HTML(found._repr_html_()))
+        _redraw(shown, figures.loss_curve(job.curve()))
+        if found.over:
+            break
+        time.sleep(every)
+    if found.state in ("failed", "lost"):
+        raise InputError(found.message)
+
+
+def _redraw(shown: Any, figure: Any) -> None:
+    """Put a figure in the place of the one before it."""
+    # JupyterLab's plotly renderer draws only once in its place, so something else of that height takes it in between
+    shown.update({"text/html": f'<div style="height:{figure.layout.height or 450}px"></div>'}, raw=True)
+    shown.update(figure._repr_mimebundle_(), raw=True)
 
 
 _PAGE = "white-space:pre-wrap;border-left:3px solid #8886;padding:.2em 1em;max-width:80ch"

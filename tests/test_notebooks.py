@@ -92,6 +92,15 @@ def test_every_gap_that_was_written_for_is_smaller_and_bad_replies_went(done):
     assert all(gone == of for name, (gone, of) in judged.items() if name != "near-duplicate"), judged
 
 
+def test_a_model_was_trained_that_learnt_and_can_be_loaded(done):
+    report, model = done.load("training"), done.load("model")
+    assert report.finished and report.last_loss < report.first_loss - 0.5 and report.heldout_loss < report.first_loss
+    assert report.data in (done.folder / model["folder"] / "README.md").read_text()
+    assert (done.folder / model["folder"] / "model.safetensors").exists()
+    assert list(done.load("cards")["name"])[-1] == "hare-1.1b"
+    assert {"training_costs", "loss_curve"} <= {path.stem for path in (done.folder / "figures").glob("*.csv")}
+
+
 def test_every_figure_is_saved_with_its_data_caption_and_provenance(done):
     manifest = json.loads((done.folder / "manifest.json").read_text())
     assert {

@@ -471,13 +471,13 @@ def test_a_job_runs_in_the_background_is_watched_and_cancelled_and_goes_on(tmp_p
     job = training.launch(pages, "hare-1m", 400 * 128, tmp_path, **start)
     with pytest.raises(InputError, match=r"runs in .* already"):
         training.launch(pages, "hare-1m", 400 * 128, tmp_path, **start)
-    stop = time.monotonic() + 60
+    stop = time.monotonic() + 600
     while job.status().state != "running" and time.monotonic() < stop:
         time.sleep(0.1)
     seen = job.status()
     assert seen.state == "running" and seen.steps == 400 and seen.tokens_per_second > 0 and not seen.over
     job.cancel()
-    cancelled = job.wait(60)
+    cancelled = job.wait(600)
     assert cancelled.state == "cancelled" and 0 < cancelled.step < 400 and not (tmp_path / "model.safetensors").exists()
     assert list((tmp_path / training.CHECKPOINTS).glob("step-*"))
     curve = job.curve()
@@ -485,12 +485,51 @@ def test_a_job_runs_in_the_background_is_watched_and_cancelled_and_goes_on(tmp_p
     figures.loss_curve(curve)
 
 
+def test_a_finished_job_leaves_the_model_and_report_that_training_here_gives(tmp_path, pages, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    job = training.launch(pages, "hare-1m", 6 * 128, tmp_path, vocabulary=300, settings=TINY, heldout=pages_of(5, seed=3), seed=2)
+    assert job.wait(600).state == "done"
+    here = training.train(pages, "hare-1m", 6 * 128, vocabulary=300, settings=TINY, heldout=pages_of(5, seed=3), seed=2)
+    assert losses(job.report()) == losses(here.report) and job.report().heldout_loss == here.report.heldout_loss
+    json.loads((tmp_path / "report.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    model, _ = training.load_model(tmp_path)
+    torch.testing.assert_close(model.lm_head.weight, here.model.lm_head.weight)
+
+
+def test_a_jobs_name_tells_jobs_apart():
+    names = {training.job_name("hare-1m", n, training.Settings(batch=b), data) for n in (1, 2) for b in (1, 2) for data in ("a", "b")}
+    assert len(names) == 8 and training.job_name("hare-1m", 1, training.Settings(batch=1), "a") in names
+
+
+def test_a_job_is_followed_until_it_is_over_and_its_failure_is_said(tmp_path, monkeypatch):
+    from hare_lab import notebook
+    from hare_lab.training.background import Watcher
+
+    shown = []
+
+    class Handle:
+        def update(self, value, raw=False):
+            shown.append(value)
+
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: Handle())
+    watcher = Watcher(tmp_path)
+    watcher.write("running")
+    monkeypatch.setattr("time.sleep", lambda _: watcher.write("done"))
+    notebook.follow(training.Job(tmp_path))
+    assert len(shown) == 6 and "done" in shown[3].data
+    watcher.write("failed", "no page holds any text")
+    with pytest.raises(InputError, match="no page holds any text"):
+        notebook.follow(training.Job(tmp_path))
+    with pytest.raises(InputError, match=r"is failed \(no page holds any text\), not done"):
+        training.Job(tmp_path).report()
+
+
 def test_a_job_whose_process_was_killed_is_lost_and_one_that_failed_says_why(tmp_path, pages, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     job = training.launch(pages, "hare-1m", 4000 * 128, tmp_path / "a", vocabulary=300, settings=TINY)
     os.kill(job.status().pid, signal.SIGKILL)
-    assert job.wait(30).state == "lost"
-    failed = training.launch(Dataset.from_dict({"text": [""]}), "hare-1m", 128, tmp_path / "b", settings=TINY).wait(60)
+    assert job.wait(600).state == "lost"
+    failed = training.launch(Dataset.from_dict({"text": [""]}), "hare-1m", 128, tmp_path / "b", settings=TINY).wait(600)
     assert failed.state == "failed" and "no text to learn a tokenizer from" in failed.message
     with pytest.raises(InputError, match="holds no training job"):
         training.Job(tmp_path / "c").status()

@@ -26,10 +26,21 @@ class Profile:
     fit_sample: int
     figure_points: int
     experiment: Cells
+    model: str
+    train_tokens: int
 
 
 PROFILES = {
-    "small": Profile("small", pages=1_800, fit_sample=5_000, figure_points=5_000, experiment=Cells("hare-1m", 8_192, 2, 4, 3, 40)),
-    "laptop": Profile("laptop", pages=10_000, fit_sample=50_000, figure_points=50_000, experiment=Cells("hare-1m", 400_000, 3, 16, 10)),
-    "gpu": Profile("gpu", pages=200_000, fit_sample=200_000, figure_points=50_000, experiment=Cells("hare-125m", 100_000_000, 5, 64, 20)),
-}
+    "small": Profile(
+        "small", pages=1_800, fit_sample=5_000, figure_points=5_000, experiment=Cells("hare-1m", 8_192, 2, 4, 3, 40),
+        model="hare-1m", train_tokens=80_000,
+    ),
+    "laptop": Profile(
+        "laptop", pages=10_000, fit_sample=50_000, figure_points=50_000, experiment=Cells("hare-1m", 400_000, 3, 16, 10),
+        model="hare-5m", train_tokens=1_000_000,
+    ),
+    "gpu": Profile(
+        "gpu", pages=200_000, fit_sample=200_000, figure_points=50_000, experiment=Cells("hare-125m", 100_000_000, 5, 64, 20),
+        model="hare-125m", train_tokens=500_000_000,
+    ),
+}  # fmt: skip

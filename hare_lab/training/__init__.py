@@ -8,7 +8,7 @@ the priors). A run can be killed and goes on to the same losses; it can run in t
     trained.save("my-model")
 """
 
-from hare_lab.training.background import Job, Status, launch
+from hare_lab.training.background import Job, Status, job_name, launch
 from hare_lab.training.loop import fit
 from hare_lab.training.mixture import FIRST_STAGE, Order, Stage, order, recipe, repeats
 from hare_lab.training.packing import IGNORE, Packed, Rows, pack, pack_whole
@@ -21,7 +21,7 @@ from hare_lab.training.train import CHECKPOINTS, Trained, continuation, model_ca
 
 __all__ = [
     "CHECKPOINTS", "FIRST_STAGE", "IGNORE", "Job", "Order", "Packed", "Progress", "Rows", "Settings", "Stage", "Status", "Trained",
-    "TrainingReport", "continuation", "encode", "evaluate", "fit", "launch", "load_model", "load_tokenizer", "model_card", "order",
-    "pack", "pack_whole", "page_losses", "perplexity", "precision_here", "rate_at", "recipe", "repeats", "score", "train",
+    "TrainingReport", "continuation", "encode", "evaluate", "fit", "job_name", "launch", "load_model", "load_tokenizer", "model_card",
+    "order", "pack", "pack_whole", "page_losses", "perplexity", "precision_here", "rate_at", "recipe", "repeats", "score", "train",
     "train_tokenizer",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ result lies in the folder itself when it is done. A process of its own does the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hare_lab.errors import InputError
 from hare_lab.report_base import Report, plain
-from hare_lab.training.report import COLUMNS, Progress
+from hare_lab.training.report import COLUMNS, Progress, TrainingReport
 from hare_lab.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from hare_lab.training.train import Trained
 
-STATUS, CANCEL, JOB = "status.json", "cancel", "job"
+STATUS, CANCEL, JOB, HELD = "status.json", "cancel", "job", "heldout"
 EVERY = 1.0  # seconds between two writings of the status
 
 
@@ -97,6 +98,23 @@ class Job:
         rows = json.loads((self.folder / STATUS).read_text(encoding="utf-8")).get("curve", [])
         return pd.DataFrame(rows, columns=list(COLUMNS[:3])).astype({"loss": float})
 
+    def report(self) -> TrainingReport:
+        """The report of a finished run.
+
+        Raises
+        ------
+        InputError
+            If it is not done; the sentence says what it is.
+        """
+        found = self.status()
+        if found.state != "done":
+            raise InputError(
+                f"the training job in {self.folder} is {found.state}{f' ({found.message})' if found.message else ''}, not done"
+            )
+        values = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
+        rows = tuple(tuple(row) for row in values["curve"])
+        return TrainingReport(**{**values, "curve": rows, "notes": tuple(values["notes"])})
+
     def cancel(self) -> None:
         """Ask it to stop after its present step; it keeps a checkpoint, and the same run goes on from there when asked again."""
         (self.folder / CANCEL).touch()
@@ -110,13 +128,20 @@ class Job:
 
 
 def launch(
-    pages: Dataset | Mapping[str, Dataset], model: str, tokens: int, out: str | Path, *, settings: Settings | None = None, **how: Any
+    pages: Dataset | Mapping[str, Dataset],
+    model: str,
+    tokens: int,
+    out: str | Path,
+    *,
+    settings: Settings | None = None,
+    heldout: Dataset | None = None,
+    **how: Any,
 ) -> Job:
     """Start `train` in a process of its own, and come back at once.
 
     Parameters
     ----------
-    pages, model, tokens, settings : as `train` takes them
+    pages, model, tokens, settings, heldout : as `train` takes them
     out : folder of the job, its checkpoints and its result
     how : `vocabulary`, `tokenizer` (a folder), `first_stage`, `seed`, `priors` (a file), as `train` takes them
 
@@ -132,21 +157,48 @@ def launch(
     try:
         (folder / JOB).mkdir(parents=True, exist_ok=True)
         (folder / CANCEL).unlink(missing_ok=True)
-        for name, part in parts.items():
-            part.select_columns(["text"]).to_parquet(str(folder / JOB / f"{name}.parquet"))
+        for name, part in {**parts, **({HELD: heldout} if heldout is not None else {})}.items():
+            _keep(part, folder / JOB / f"{name}.parquet")
     except OSError as error:
         raise InputError(f"{folder} can't be written ({error.strerror or error}); choose another folder") from error
-    words = {"parts": list(parts), "model": model, "tokens": tokens, "settings": plain(settings) if settings else None, "how": plain(how)}
+    words = {
+        "parts": list(parts),
+        HELD: heldout is not None,
+        "model": model,
+        "tokens": tokens,
+        "settings": plain(settings) if settings else None,
+        "how": plain(how),
+    }
     (folder / JOB / "job.json").write_text(json.dumps(words), encoding="utf-8")
     log = (folder / JOB / "log.txt").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "hare_lab.training.background", str(folder)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "hare_lab.training", str(folder)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     log.close()
     if not (folder / STATUS).exists() or json.loads((folder / STATUS).read_text(encoding="utf-8")).get("pid") != process.pid:
         _write(folder, Status("starting", pid=process.pid), [])
     return Job(folder)
+
+
+def _keep(pages: Dataset, path: Path) -> None:
+    """The texts of pages as a Parquet file, a thousand at a time."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema([("text", pa.large_string())])
+    with parquet.ParquetWriter(path, schema) as file:
+        for rows in pages.select_columns(["text"]).with_format("arrow").iter(1_000):
+            file.write_table(rows.cast(schema))
+
+
+def job_name(model: str, tokens: int, settings: Settings, data: str) -> str:
+    """A folder's name for a job, the same for the same job and another for another: `hare-1m-3fa9c04b`.
+
+    `data` is whatever tells one set of pages from another, such as an artifact's content hash.
+    """
+    words = json.dumps([model, tokens, plain(settings), data])
+    return f"{model}-{hashlib.blake2b(words.encode(), digest_size=4).hexdigest()}"
 
 
 class Watcher:
@@ -233,13 +285,15 @@ def work(folder: Path) -> Trained | None:
     watcher.write("starting")
     try:
         job = json.loads((folder / JOB / "job.json").read_text(encoding="utf-8"))
-        parts = {name: Dataset.from_parquet(str(folder / JOB / f"{name}.parquet"), cache_dir=str(folder / JOB)) for name in job["parts"]}
+        names = [*job["parts"], *([HELD] if job[HELD] else [])]
+        parts = {name: Dataset.from_parquet(str(folder / JOB / f"{name}.parquet"), cache_dir=str(folder / JOB)) for name in names}
+        held = parts.pop(HELD, None)
         how = dict(job["how"])
         if how.get("priors"):
             how["priors"] = load_priors(how["priors"])
         chosen = Settings(**{**job["settings"], "betas": tuple(job["settings"]["betas"])}) if job["settings"] else None
         with watcher:
-            trained = train(parts, job["model"], job["tokens"], out=folder, settings=chosen, watch=watcher, **how)
+            trained = train(parts, job["model"], job["tokens"], out=folder, settings=chosen, heldout=held, watch=watcher, **how)
         if not trained.report.finished:
             watcher.write("cancelled", "stopped when asked; start the same run again to go on from its checkpoint")
             return None
@@ -250,7 +304,3 @@ def work(folder: Path) -> Trained | None:
     except Exception as error:
         watcher.write("failed", str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
         raise
-
-
-if __name__ == "__main__":
-    work(Path(sys.argv[1]))

@@ -29,11 +29,11 @@ class Checkpoint:
     folder: Path
     step: int
     job: Mapping[str, Any]
-    curve: list[list[float]]
+    curve: list[list[Any]]
     seconds: float
 
 
-def save(folder: Path, step: int, job: Mapping[str, Any], curve: list[list[float]], seconds: float, model: Any, optimizer: Any) -> Path:
+def save(folder: Path, step: int, job: Mapping[str, Any], curve: list[list[Any]], seconds: float, model: Any, optimizer: Any) -> Path:
     """Write the checkpoint of `step`, then drop the earlier ones."""
     from safetensors.torch import save_file
 

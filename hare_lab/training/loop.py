@@ -88,11 +88,11 @@ def fit(
     module = accelerator.prepare_model(kernels.PagesLoss(model, torch.bfloat16 if precision == "bf16" else torch.float32))
     optimizer = _optimizer(model, how)
     found = checkpoints.find(folder, job) if folder else None
-    curve: list[list[float]] = []
+    curve: list[list[Any]] = []
     begin, spent = 0, 0.0
     if found:
         checkpoints.restore(found, model, optimizer)
-        begin, curve, spent = found.step, [list(map(_number, row)) for row in found.curve], found.seconds
+        begin, curve, spent = found.step, found.curve, found.seconds
     work, peak = flops_per_token(model.config, how.context), matmul_peak(precision, device.type) * accelerator.num_processes
     looks = {math.ceil(steps * (k + 1) / EVALUATIONS) for k in range(EVALUATIONS)} if heldout else set()
     saved, stopped = time.perf_counter(), False
@@ -109,7 +109,7 @@ def fit(
                 raise InputError(_not_a_number(step, per_step, rate, folder))
             took = time.perf_counter() - started
             spent += took
-            look = evaluate(model, heldout, precision=precision, batch=how.micro) if heldout and step + 1 in looks else math.nan
+            look = evaluate(model, heldout, precision=precision, batch=how.micro) if heldout and step + 1 in looks else None
             curve.append([step + 1, (step + 1) * per_step, loss, rate, spent, int(order.stage[chosen.start]), look])
             if watch:
                 recent = curve[-min(len(curve), 20) :]
@@ -136,7 +136,7 @@ def fit(
         model=name, parameters=sum(p.numel() for p in model.parameters()), tokens=done * per_step, steps=done, finished=done == steps,
         seconds=spent, tokens_per_second=speed, utilisation=speed * work / peak, precision=precision,
         first_loss=float(np.mean(losses[:edge])), last_loss=float(np.mean(losses[-edge:])),
-        heldout_loss=next((row[6] for row in reversed(curve) if not math.isnan(row[6])), None), repeats=read,
+        heldout_loss=next((row[6] for row in reversed(curve) if row[6] is not None), None), repeats=read,
         notes=_notes(read, parts, begin), data=job["data"], seed=seed, curve=tuple(tuple(row) for row in curve),
     )  # fmt: skip
 
@@ -234,7 +234,3 @@ def _not_a_number(step: int, per_step: int, rate: float, folder: Path | None) ->
         f"the loss is no number any more at step {step + 1} (token {(step + 1) * per_step:,}, learning rate {rate:.2g}); {where}; "
         "lower the learning rate or look at the pages of that step"
     )
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value

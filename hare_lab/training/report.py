@@ -42,7 +42,7 @@ class TrainingReport(Report):
     heldout_loss : on the held-out rows after the last step, where some were given
     repeats : how many times each part was read
     notes : what a person should know, one sentence each
-    curve : rows of COLUMNS; `heldout` is NaN between evaluations
+    curve : rows of COLUMNS; `heldout` is None between evaluations
     """
 
     title: ClassVar[str] = "Training"
@@ -63,13 +63,13 @@ class TrainingReport(Report):
     notes: tuple[str, ...]
     data: str
     seed: int
-    curve: tuple[tuple[float, ...], ...] = ()
+    curve: tuple[tuple[float | None, ...], ...] = ()
 
     def table(self) -> pd.DataFrame:
         """The curve, one row a step, as `figures.loss_curve` takes it."""
         import pandas as pd
 
-        return pd.DataFrame(self.curve, columns=list(COLUMNS))
+        return pd.DataFrame(self.curve, columns=list(COLUMNS)).astype({"heldout": float})
 
     def figure(self, theme: str = "screen") -> go.Figure:
         """Loss against tokens."""

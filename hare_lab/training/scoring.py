@@ -47,7 +47,7 @@ def page_losses(model: MistralForCausalLM, rows: Packed, *, precision: str = "fp
     return losses[:pages], counts[:pages]
 
 
-def precision_here(asked: str, device: str) -> Literal["fp32", "bf16"]:
+def precision_here(asked: str = "auto", device: str = "cpu") -> Literal["fp32", "bf16"]:
     """bf16 where the machine multiplies in it."""
     import torch
 

@@ -1,0 +1,122 @@
+"""Is training fast, and is it the same training? About 20 minutes on 2 cores.
+
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/training.py [SEEDS [STEPS]]
+
+Ours against the Hugging Face Trainer, like for like: hare-5m with a vocabulary of 8,192 from the same first weights, the same
+rows of 256 tokens in the same order, 16 a step, each page seeing itself alone in both, the same AdamW settings and rates, the
+same precision. One pair a seed, one after the other; a run's time is the median of its steps without the first three, which
+warm up. Both on one thread, in seconds of its processor time, so that whatever else the machine does is not counted.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from _common import measure, ratio, real_data, write_results
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from hare_lab import models, training
+
+MODEL, VOCABULARY, CONTEXT, BATCH = "hare-5m", 8_192, 256, 16
+SEEDS, STEPS, WARM = 5, 60, 3
+POSTS = 3_000
+CLOCK = time.process_time
+TRAINER = "transformers.Trainer (adamw_torch_fused, its default; position ids keep the pages apart)"
+
+
+def main(seeds: int = SEEDS, steps: int = STEPS) -> None:
+    torch.set_num_threads(1)
+    posts = real_data("reddit_selfposts")
+    chosen = np.random.default_rng(0).permutation(len(posts))[:POSTS]
+    texts = [f"{posts[i]['title']}\n\n{posts[i]['text']}" for i in chosen]
+    tokenizer = training.train_tokenizer(texts, VOCABULARY)
+    packed = training.pack(texts, tokenizer, CONTEXT)
+    measures = []
+    for precision in ("fp32", "bf16"):
+        measures += compare(packed, precision, seeds, steps)
+    write_results("training", measures)
+
+
+def compare(packed: training.Packed, precision: str, seeds: int, steps: int) -> list[dict[str, Any]]:
+    """Both trainers from the same weights on the same rows, one pair a seed."""
+    times, gaps, speeds, shares = [], [], [], []
+    for seed in range(seeds):
+        own = ours(packed, precision, seed, steps)
+        peer = trainer(packed, precision, seed, steps)
+        times.append((own["step"], peer["step"]))
+        gaps.append(abs(np.mean(own["losses"][steps // 2 :]) - np.mean(peer["losses"][steps // 2 :])))
+        speeds.append((BATCH * CONTEXT / own["step"], BATCH * CONTEXT / peer["step"]))
+        models.matmul_peak.cache_clear()  # the machine's speed drifts, and with it its peak
+        work = models.flops_per_token(models.config(MODEL, vocabulary=VOCABULARY), CONTEXT)
+        shares.append(speeds[-1][0] * work / models.matmul_peak("bf16" if precision == "bf16" else "fp32", "cpu", CLOCK))
+    value, span = ratio(times)
+    how = f"{MODEL}, vocabulary {VOCABULARY:,}, {BATCH} rows of {CONTEXT} tokens a step, {precision}, {steps} steps, one thread"
+    suffix = "" if precision == "bf16" else "_fp32"
+    return [
+        measure(f"training.speedup_{precision}", value, interval=span, unit="x", target=1.1,
+                how=f"`training.fit` against {TRAINER}: {how}; median step of {seeds} interleaved pairs, one a seed"),
+        measure(f"training.loss_gap_{precision}", float(max(gaps)), interval=(float(min(gaps)), float(max(gaps))), unit="nats", target=0.02,
+                better="lower", how=f"largest difference of the mean loss over the last half, {seeds} seeds; the same runs"),
+        measure(f"training.mfu{suffix}", statistics.median(shares), interval=(min(shares), max(shares)), target=None,
+                how=f"operations a second of training over the best {models.speed.MATRIX:,}-square {precision} product measured beside it"),
+        measure(f"training.rate_{precision}", statistics.median(s[0] for s in speeds), unit="tokens/s", how=f"ours: {how}"),
+        measure(f"training.rate_trainer_{precision}", statistics.median(s[1] for s in speeds), unit="tokens/s", how=f"the Trainer: {how}"),
+    ]  # fmt: skip
+
+
+def ours(packed: training.Packed, precision: str, seed: int, steps: int) -> dict[str, Any]:
+    """Median seconds of a step, and the losses."""
+    model = models.build(MODEL, vocabulary=VOCABULARY, seed=seed)
+    settings = training.Settings(context=CONTEXT, batch=BATCH, micro=BATCH, precision=precision)  # type: ignore[arg-type]
+    stamps: list[float] = []
+    report = training.fit(
+        model, {"D1": packed}, steps * BATCH * CONTEXT, settings=settings, seed=seed, watch=lambda _: stamps.append(CLOCK())
+    )
+    return {"step": _median(stamps), "losses": [row[2] for row in report.curve]}
+
+
+def trainer(packed: training.Packed, precision: str, seed: int, steps: int) -> dict[str, Any]:
+    """The same by the Hugging Face Trainer."""
+    model = models.build(MODEL, vocabulary=VOCABULARY, seed=seed)
+    order = training.order({"D1": len(packed)}, training.recipe(("D1",), {}), steps * BATCH, seed=seed)
+    rows = packed.rows(order.row)
+    columns = {"input_ids": rows.tokens, "position_ids": rows.positions, "labels": rows.targets, "shift_labels": rows.targets}
+    tensors = {name: torch.from_numpy(column) for name, column in columns.items()}
+    data = [{name: column[i] for name, column in tensors.items()} for i in range(len(order))]
+    peak = models.shape(MODEL).learning_rate
+    arguments = TrainingArguments(
+        output_dir="unused", per_device_train_batch_size=BATCH, max_steps=steps, learning_rate=peak, weight_decay=0.1, adam_beta1=0.9,
+        adam_beta2=0.95, adam_epsilon=1e-8, max_grad_norm=1.0, bf16=precision == "bf16", use_cpu=True, logging_steps=1, report_to=[],
+        save_strategy="no", disable_tqdm=True, remove_unused_columns=False, train_sampling_strategy="sequential", seed=seed,
+    )  # fmt: skip
+    clock = _Clock()
+    run = Trainer(model=model, args=arguments, train_dataset=data, callbacks=[clock])
+    run.create_optimizer()
+    run.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(run.optimizer, lambda step: training.rate_at(step, steps, 1.0))
+    run.pop_callback("PrinterCallback")
+    run.train()
+    losses = [entry["loss"] for entry in run.state.log_history if "loss" in entry]
+    return {"step": _median(clock.stamps), "losses": losses}
+
+
+class _Clock(TrainerCallback):
+    """When each step ended."""
+
+    def __init__(self) -> None:
+        self.stamps: list[float] = []
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.stamps.append(CLOCK())
+
+
+def _median(stamps: list[float]) -> float:
+    return statistics.median(np.diff(stamps)[WARM - 1 :].tolist())
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
