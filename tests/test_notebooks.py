@@ -13,6 +13,7 @@ import pytest
 from datasets import Dataset
 
 from hare_lab import notebook, texts
+from hare_lab.priors import load as load_priors
 from hare_lab.run import notebooks, read_run
 
 ROOT = Path(__file__).parent.parent
@@ -99,6 +100,21 @@ def test_a_model_was_trained_that_learnt_and_can_be_loaded(done):
     assert (done.folder / model["folder"] / "model.safetensors").exists()
     assert list(done.load("cards")["name"])[-1] == "hare-1.1b"
     assert {"training_costs", "loss_curve"} <= {path.stem for path in (done.folder / "figures").glob("*.csv")}
+
+
+def test_the_concise_set_spends_its_budget_on_what_the_priors_ask_for_and_on_no_leak(done):
+    prepared, choices, curated = (done.load(name) for name in ("prepared", "choices", "curated"))
+    report = done.load("curation")
+    assert list(choices["id"]) == prepared["id"][:] and choices["reason"].str.len().min() > 10
+    assert curated["id"][:] == list(choices["id"][choices["kept"]]) and not any(curated["leaked"])
+    assert 0.995 * report.budget <= sum(curated["tokens"]) <= report.budget
+    fair = report.topics[report.topics["gap_tokens"] == 0]
+    assert (fair["after"] - fair["wanted"]).abs().max() <= 0.02 and report.quality > report.quality_before
+    gaps = done.load("gaps_left").sort_values("gaps_left", ascending=False)
+    assert set(gaps["topic"].head(5)) == {"astronomy", "geology", "oceanography", "beekeeping", "chess"}  # planted rare
+    assert load_priors(done.folder / "my_priors.yaml").topics["cooking"] == 3
+    figures = json.loads((done.folder / "manifest.json").read_text())["figures"]
+    assert {"composition", "curation_funnel", "map_before_after", "quality_diversity"} <= set(figures)
 
 
 def test_every_figure_is_saved_with_its_data_caption_and_provenance(done):
