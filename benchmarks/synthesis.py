@@ -285,7 +285,7 @@ def served(folder: Path) -> dict[str, Any]:
     tries = sum(door.asked.values())
     how = (
         f"`transformers serve` on loopback, {requests} requests, 8 at once, {door.most_at_once} seen in flight, killed and started again "
-        f"{len(killed)} times, a third of the first answers slow or broken ({tries} tries): answers that had arrived and were asked for "
+        f"{len(killed)} times, half of the first answers slow or broken ({tries} tries): answers that had arrived and were asked for "
         f"again ({twice}), samples lost ({lost}) or doubled ({doubled}), a second run included; {len(made.accepted)} samples accepted"
     )
     return measure("synthesis.faults", twice + lost + doubled, target=0, better="lower", how=how)

@@ -725,6 +725,17 @@ def test_two_commands_do_not_share_a_cache(tmp_path):
     RequestCache("m", tmp_path).close()
 
 
+def test_a_cell_may_be_run_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARE_LAB_CACHE", str(tmp_path))
+    first = RequestCache.of("m")
+    first.put("a", "kept")
+    assert RequestCache.of("m") is first and RequestCache.of("m").get("a") == "kept"
+    first.close()
+    again = RequestCache.of("m")
+    assert again is not first and again.get("a") == "kept"
+    again.close()
+
+
 def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):
     cache = RequestCache("m", tmp_path)
     cache.put("a", "kept")

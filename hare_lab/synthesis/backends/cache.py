@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from hare_lab.embedding import cache_folder
 from hare_lab.errors import InputError
@@ -54,6 +55,14 @@ class RequestCache:
             self._file.close()
             raise InputError(f'another command is asking the model "{model}" and keeps its replies in {self.path}; wait for it') from error
         self._read()
+
+    @classmethod
+    def of(cls, model: str) -> RequestCache:
+        """The cache of a model's replies; the same one as long as this process uses it, so that a cell may be run again."""
+        found = _OPEN.get(model)
+        if found is None or found._file.closed:
+            found = _OPEN[model] = cls(model)
+        return found
 
     def __len__(self) -> int:
         return len(self._replies)
@@ -117,3 +126,6 @@ class RequestCache:
 
 def _check(key: str, reply: str) -> int:
     return zlib.crc32(f"{key}\x1f{reply}".encode("utf-8", "surrogatepass"))
+
+
+_OPEN: WeakValueDictionary[str, RequestCache] = WeakValueDictionary()

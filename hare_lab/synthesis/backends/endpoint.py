@@ -91,7 +91,7 @@ class Endpoint:
         self._client = openai.OpenAI(base_url=url, api_key=own or "none", max_retries=0, timeout=timeout)
         self._workers, self._timeout, self._retries, self._pause = concurrency, timeout, retries, pause
         self._settings = settings or Settings()
-        self._cache = cache or RequestCache(f"{self.place} {model}")
+        self._cache = cache or RequestCache.of(f"{self.place} {model}")
         self._gate = _Gate(per_minute)
         self._stopped = threading.Event()
         self._answered = 0

@@ -50,7 +50,7 @@ class Local:
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
         self._batch, self._settings, self._seed = batch, settings or Settings(), seed
-        self._cache = cache or RequestCache(f"local {Path(model).resolve() if Path(model).exists() else model}")
+        self._cache = cache or RequestCache.of(f"local {Path(model).resolve() if Path(model).exists() else model}")
 
     def settings(self, request: Request) -> Mapping[str, Any]:
         return {**self._settings.of(request), "run_seed": self._seed}
