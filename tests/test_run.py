@@ -15,7 +15,7 @@ from datasets import Dataset
 
 from hare_lab.corpus import LoadReport
 from hare_lab.errors import InputError, MissingArtifactError
-from hare_lab.run import open_run, provenance, read_run, storage
+from hare_lab.run import MAKERS, Run, open_run, provenance, read_run, storage
 from hare_lab.run.reports import decode
 
 
@@ -162,3 +162,15 @@ def test_a_run_is_reopened_with_its_own_settings(tmp_path):
 def test_a_bad_name_or_profile_is_one_sentence(tmp_path, name, profile, word):
     with pytest.raises(InputError, match=word):
         open_run(name, profile=profile, root=tmp_path)
+
+
+def test_what_is_missing_is_computed_without_touching_what_is_there(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(Run, "execute", lambda self, notebook, profile=None: ran.append((notebook.name[:2], profile)))
+    this = open_run("one", root=tmp_path)
+    for name, maker in MAKERS.items():
+        if maker in ("01", "02"):
+            this.make(name, lambda: {"made": "large"})
+    this.compute_missing("gaps")
+    this.compute_missing("pages")
+    assert ran == [("03", "small"), ("04", "small")]

@@ -217,12 +217,16 @@ class Run:
         return Entry(**json.loads((self.folder / "entries" / f"{name}-{pointer.read_text()}.json").read_text(encoding="utf-8")))
 
     def compute_missing(self, name: str) -> None:
-        """Make a missing artifact by running the notebook that makes it, and what that one needs, in the small profile."""
+        """Make a missing artifact in the small profile, by the notebook that makes it and those before it that have not run.
+
+        A notebook whose artifacts are all there is left alone, so that nothing made in a larger profile is replaced.
+        """
         if self.has(name):
             return
         if name not in MAKERS:
             raise MissingArtifactError(f'no notebook makes "{name}"; the known artifacts are {", ".join(MAKERS)}')
-        for notebook in [n for n in notebooks() if "00" < n.name[:2] <= MAKERS[name]]:
+        wanting = {maker for made, maker in MAKERS.items() if not self.has(made)}
+        for notebook in [n for n in notebooks() if n.name[:2] in wanting and n.name[:2] <= MAKERS[name]]:
             self.execute(notebook, profile="small")
 
     def _holds(self, name: str, key: str) -> bool:
