@@ -113,13 +113,13 @@ def labelled(rows: list[dict[str, Any]], samples: list[Sample], where: Context) 
     stays = lambda some: float(np.mean([not reasons[place[row["id"]]] for row in some]))  # noqa: E731
     least = min(np.mean([went(row) for row in bad if row["bad"] == fault]) for fault in REASON_OF)
     each = f"the least of the eight faults; {len(bad)} replies made bad on purpose, each rejected for its own reason; of two alike, either"
-    half = "the half of the replies (odd ids) that no threshold was set on; its first run had missed 5 of 20, and three filters were then "
+    half = "the replies with odd ids; thresholds come from the even ones. The first run here missed 5 of 20; three filters and the topic threshold were "
     return [
         measure("synthesis.bad_rejected", float(least), target=1.0, how=each),
         measure("synthesis.bad_rejected_other_half", float(np.mean([went(row) for row in unseen(bad)])), target=1.0,
-                how=half + "extended after those were read (docs/synthesis.md): see the planted faults for what nobody has looked at"),
+                how=half + "then changed (docs/synthesis.md), so this is no longer blind: the planted faults are"),
         measure("synthesis.good_accepted", stays(good), target=0.95, how=f"{len(good)} good replies; {len(where.pages):,} demo pages"),
-        measure("synthesis.good_accepted_other_half", stays(unseen(good)), target=0.95, how="the half that no threshold was set on"),
+        measure("synthesis.good_accepted_other_half", stays(unseen(good)), target=0.95, how="the replies with odd ids, as above"),
         measure("synthesis.filter_seconds", seconds, unit="s", better="lower",
                 how=f"{len(samples)} replies against {len(where.pages):,} pages, vectors of new text included"),
     ]  # fmt: skip
