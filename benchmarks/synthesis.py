@@ -113,7 +113,10 @@ def labelled(rows: list[dict[str, Any]], samples: list[Sample], where: Context) 
     stays = lambda some: float(np.mean([not reasons[place[row["id"]]] for row in some]))  # noqa: E731
     least = min(np.mean([went(row) for row in bad if row["bad"] == fault]) for fault in REASON_OF)
     each = f"the least of the eight faults; {len(bad)} replies made bad on purpose, each rejected for its own reason; of two alike, either"
-    half = "the replies with odd ids; thresholds come from the even ones. The first run here missed 5 of 20; three filters and the topic threshold were "
+    half = (
+        "the replies with odd ids; thresholds come from the even ones. The first run here missed 5 of 20; three filters and the "
+        "topic threshold were "
+    )
     return [
         measure("synthesis.bad_rejected", float(least), target=1.0, how=each),
         measure("synthesis.bad_rejected_other_half", float(np.mean([went(row) for row in unseen(bad)])), target=1.0,
