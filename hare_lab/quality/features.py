@@ -85,7 +85,8 @@ class Terms:
         self.start, self.end, self.page = stretches.start, stretches.end, stretches.page
         lowered = np.where((batch.codes >= 65) & (batch.codes <= 90), batch.codes | 32, batch.codes)
         lowered[lowered == 0x2019] = 0x27
-        self.hashes: Hashes = Hasher(lowered).of(self.start, self.end)
+        self.hasher = Hasher(lowered)
+        self.hashes: Hashes = self.hasher.of(self.start, self.end)
         self.capital = (batch.kinds[self.start] & UPPER) != 0
         self.count = batch.totals(self.page)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hare_lab.quality.chars import SIGN, SPACE, Batch, Hasher, Hashes
+from hare_lab.quality.chars import SIGN, SPACE, Batch, Hashes
 from hare_lab.quality.features import FUNCTION_WORDS, Terms
 
 PLACES = 4_096
@@ -27,7 +27,7 @@ def style_counts(batch: Batch, terms: Terms) -> csr_matrix:
     Sparse matrix of shape (n_pages, PLACES).
     """
     common = terms.among(FUNCTION_WORDS)
-    ending = Hasher(batch.codes).of(np.maximum(terms.start, terms.end - _ENDING), terms.end) * np.uint64(3) + terms.capital
+    ending = terms.hasher.of(np.maximum(terms.start, terms.end - _ENDING), terms.end) * np.uint64(3) + terms.capital
     tokens = np.zeros(len(batch.codes), np.uint64)
     signs = batch.is_kind(SIGN) & ~batch.is_kind(SPACE)  # how lines are broken is for the aspects to say
     tokens[signs] = batch.codes[signs]
