@@ -127,6 +127,12 @@ def test_cells_keep_copies_together_and_their_number_does_not_change_what_a_copy
     assert np.sort(found.worth)[:600].max() < 0.05 < np.sort(found.worth)[600:].min()
 
 
+def test_a_longer_page_must_be_worth_more():
+    vectors, quality = unit(np.eye(3)), np.array([0.8, 0.8, 0.81])
+    order = np.argsort(-worth_in_turn(vectors, np.zeros(3, int), quality, 0.5, np.array([1_000, 100, 1_000])).worth)
+    assert order.tolist() == [1, 2, 0]
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_worth_is_the_same_at_any_number_of_threads(monkeypatch, threads):
     rng = np.random.default_rng(5)
@@ -200,7 +206,7 @@ def test_a_budget_above_all_fit_pages_takes_them_all(prepared):
 
 
 def test_a_better_page_is_kept_before_a_worse_one_that_is_as_new(prepared):
-    found = curate(prepared, priors=Priors(duplication=Duplication(novelty=0)))
+    found = curate(prepared, priors=Priors(duplication=Duplication(novelty=0)), tokens=[200] * 1_200)
     for _, topic in found.choices[~found.choices["cause"].isin(["leaked", "topic not wanted", "no room"])].groupby("topic"):
         kept = topic["kept"]
         if kept.any() and not kept.all():

@@ -19,7 +19,7 @@ from hare_lab.curation.peers import ORDERS
 from hare_lab.curation.quotas import fill, water_fill
 from hare_lab.curation.report import Curated
 from hare_lab.curation.verdict import BELOW, CAUSES, FULL, KEPT, LATE, LEAKED, LOW, NO_ROOM, REPEATS, UNWANTED, Verdict, account, in_words
-from hare_lab.curation.worth import LEAST, Worth, worth_in_turn
+from hare_lab.curation.worth import COST, LEAST, Worth, dearness, worth_in_turn
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
 from hare_lab.texts import Topic
@@ -34,7 +34,7 @@ QUOTAS: dict[str, tuple[float | None, bool]] = {
 METHODS = (*QUOTAS, *ORDERS)
 UNEVEN = 0.25  # the part of a topic that is below its own level ...
 PLENTY = 2.0  # ... and goes where what is left is so many times its share
-GROUPS_PLENTY = 3.0  # groups that nobody named: pages go from below as long as so many times the budget is left
+GROUPS_PLENTY = 4.0  # groups that nobody named: of all pages the best, so many times as many as the budget has room for
 
 
 def curate(
@@ -119,13 +119,14 @@ def _by_quota(given: Given, vectors: np.ndarray, topics: Topics, priors: Priors,
         chance = np.random.default_rng(seed).random(len(group))
         turn = Worth(chance, np.zeros(len(group), np.float32), np.full(len(group), -1))
     else:
-        turn = worth_in_turn(vectors, group, given.quality if good else np.ones(len(group)), novelty)
+        turn = worth_in_turn(vectors, group, given.quality if good else np.ones(len(group)), novelty, given.tokens)
     kept = fill(group, turn.worth, given.tokens, quotas, limit)
     last = np.full(len(weights), np.inf)  # the worth of the last page kept of each topic
     np.minimum.at(last, topics.of[kept], turn.worth[kept])
     out = (cause == FULL) & ~kept
     usual = np.median(turn.likeness[kept]) if kept.any() else 0.0  # had it been as new as kept pages usually are, would it be in?
     base = np.clip(given.quality if good else 1.0, LEAST, 1) ** (1 - novelty) * (1 - usual) ** novelty
+    base = base * np.exp(-COST * dearness(given.tokens, group))
     nearest_kept = (turn.nearest >= 0) & kept[turn.nearest]
     cause[out & nearest_kept & (turn.likeness > usual) & (base >= last[topics.of])] = REPEATS
     cause[out & (turn.worth > last[topics.of])] = NO_ROOM
@@ -161,13 +162,13 @@ def _levels(given: Given, topics: Topics, fit: np.ndarray, quotas: np.ndarray, l
     """The least quality in each topic, so that the set is even: above the floor only where there is plenty.
 
     In a topic that a person named it is the lower quartile, where what is left is still twice the topic's share. Groups found in the
-    pages are nobody's wish (junk makes a group too), so there it is one level for all: the highest that leaves three times the budget.
+    pages are nobody's wish (junk makes a group too), so there it is one level for all, above which lie four times as many pages as the
+    budget has room for. Pages, not tokens: where long pages score higher, few of them would make up the tokens.
     """
     rows = np.flatnonzero(fit)
     if not topics.named:
-        rows = rows[np.argsort(-given.quality[rows], kind="stable")]
-        enough = np.flatnonzero(np.cumsum(given.tokens[rows]) >= GROUPS_PLENTY * limit)
-        return np.full(len(quotas), given.quality[rows[enough[0]]] if len(enough) else 0.0)
+        share = GROUPS_PLENTY * limit / max(int(given.tokens[rows].sum()), 1)
+        return np.full(len(quotas), np.quantile(given.quality[rows], 1 - share, method="lower") if share < 1 else 0.0)
     levels = np.zeros(len(quotas))
     rows = rows[np.lexsort((given.quality[rows], topics.of[rows]))]
     bounds = np.searchsorted(topics.of[rows], np.arange(len(quotas) + 1))

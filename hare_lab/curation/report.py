@@ -89,7 +89,7 @@ class Curated:
     Attributes
     ----------
     choices : DataFrame, one row a page, in the order of the pages
-        `id`, `kept`, `reason` (in words), `topic`, `tokens`, `quality`, `cause` (the kind of reason), `worth` (at its turn, 0 to 1;
+        `id`, `kept`, `reason` (in words), `topic`, `tokens`, `quality`, `cause` (the kind of reason), `worth` (at its turn;
         falling in the order in which a method prefers pages).
     """
 

@@ -1,8 +1,8 @@
-"""What is a page worth to a set that already holds others?
+"""What is a page worth to a set that already holds others, for what it costs?
 
-Worth is quality and novelty, as a geometric mean with one weight between them: (1 - s) is the novelty of a page whose nearest
-already chosen page has the cosine s. It only falls while pages are chosen, so choosing the worthiest page again and again
-is exact with one pass, and the order does not depend on the budget: a smaller set is the beginning of a larger one.
+Worth is quality and novelty, as a geometric mean with one weight between them, over a root of the page's length: (1 - s) is the
+novelty of a page whose nearest already chosen page has the cosine s. It only falls while pages are chosen, so choosing the worthiest
+page again and again is exact with one pass, and the order does not depend on the budget: a smaller set is the beginning of a larger one.
 
 Pages are compared within cells of at most 512 neighbours, found by halving a topic along its main direction, always at a gap.
 That makes the cost linear in the number of pages.
@@ -23,11 +23,12 @@ CELL = 512  # pages compared with one another at most
 BATCH = 1 << 14  # pages whose cells are worked on at once
 LEAST = 1e-4  # novelty and quality of a page that has none: worth next to nothing, yet in order
 SKETCH = 256  # pages that a main direction is taken from
+COST = 0.2  # power of the length that a page's worth is divided by: a page ten times as long must be worth 1.6 times as much
 
 
 @dataclass(frozen=True)
 class Worth:
-    """For each page its `worth` (0 to 1) at its turn, the cosine `likeness` to the nearest page chosen before it, and which that is.
+    """For each page its `worth` (0 or more) at its turn, the cosine `likeness` to the nearest page chosen before it, and which that is.
 
     `nearest` is a row, -1 where nothing was chosen before. Pages that were not asked about have a worth of 0.
     """
@@ -37,7 +38,7 @@ class Worth:
     nearest: np.ndarray
 
 
-def worth_in_turn(vectors: np.ndarray, group: np.ndarray, quality: np.ndarray, novelty: float) -> Worth:
+def worth_in_turn(vectors: np.ndarray, group: np.ndarray, quality: np.ndarray, novelty: float, tokens: np.ndarray | None = None) -> Worth:
     """The worth of every page when its turn comes, the worthiest of its cell first.
 
     Parameters
@@ -47,11 +48,18 @@ def worth_in_turn(vectors: np.ndarray, group: np.ndarray, quality: np.ndarray, n
         Pages of different groups are not compared; -1 leaves a page out.
     quality : float array of shape (n_pages,), 0 to 1
     novelty : float from 0 to 1
-        0 counts quality alone, 1 novelty alone: worth = quality^(1 - novelty) x (1 - cosine)^novelty.
+        0 counts quality alone, 1 novelty alone: worth = quality^(1 - novelty) x (1 - cosine)^novelty / (tokens / median)^COST.
+    tokens : int array of shape (n_pages,)
+        What a page costs; None: all cost the same.
+
+    References
+    ----------
+    Lin & Bilmes (2010), "Multi-document summarization via budgeted maximization of submodular functions", NAACL, algorithm 1, on the
+    gain over a power of the cost.
     """
     n = len(group)
     found = Worth(np.zeros(n), np.zeros(n, np.float32), np.full(n, -1))
-    base = ((1 - novelty) * np.log(np.clip(quality, LEAST, 1))).astype(np.float32)
+    base = ((1 - novelty) * np.log(np.clip(quality, LEAST, 1)) - COST * dearness(tokens, group)).astype(np.float32)
     with threadpool_limits(limits=1), ThreadPoolExecutor(threads()) as pool:  # one product, one thread: the same at any number of them
         rows = np.flatnonzero(group >= 0)
         rows = rows[np.argsort(group[rows], kind="stable")]
@@ -64,6 +72,16 @@ def worth_in_turn(vectors: np.ndarray, group: np.ndarray, quality: np.ndarray, n
 
         list(pool.map(turn, _batches(cells)))
     return found
+
+
+def dearness(tokens: np.ndarray | None, group: np.ndarray) -> np.ndarray:
+    """The logarithm of what each page costs, the median page of all that are asked about being 0."""
+    asked = group >= 0
+    if tokens is None or not asked.any():
+        return np.zeros(len(group))
+    costs = np.log(np.maximum(tokens, 1))
+    dearness: np.ndarray = costs - np.median(costs[asked])
+    return dearness
 
 
 def _cells(vectors: np.ndarray, rows: np.ndarray) -> Iterable[np.ndarray]:
