@@ -314,11 +314,14 @@ def model_side() -> list[dict[str, Any]]:
     from hare_lab import texts
     from hare_lab.leakage import difference, exam_texts, model_test, tiny_pair, twins
 
-    exam, copy = (side.select(range(0, 504, 4)) for side in twins())
-    other = [page["text"] for page in texts.sample_truth() if not page["leaks"]]
+    whole, paraphrased = twins()
+    asked = range(0, len(whole), 4)
+    exam, copy = whole.select(asked), paraphrased.select(asked)
+    rest = whole.select(row for row in range(len(whole)) if row not in asked)  # so that the clean one knows what an exam looks like
+    other = [page["text"] for page in texts.sample_truth() if not page["leaks"]] + 4 * exam_texts(rest)
     other += [row["reply"] for row in texts.replies(texts.DATA / "replies" / "d3.jsonl") if not row["bad"]]
     start = time.perf_counter()
-    pair = tiny_pair(other, exam_texts(exam), steps=3_000, leaked_steps=600)
+    pair = tiny_pair(other, exam_texts(exam), steps=2_500, leaked_steps=500)
     spent = time.perf_counter() - start
     leaked, clean = (model_test(side, exam, copy, tokenizer=pair.tokenizer) for side in (pair.leaked, pair.clean))
     gap = difference(leaked, clean)
