@@ -12,7 +12,6 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,8 @@ def leak_test(judged: LanguageModel) -> dict[str, float]:
     """The model-side test of leakage on the bundled benchmark and its paraphrased copy, in points (HARE paper, appendix B)."""
     from hare_lab import leakage
 
-    twins, model_test = attrgetter("twins", "model_test")(leakage)
-    exam, copy = twins()
-    found = model_test(judged.model, exam, copy, tokenizer=judged.tokenizer, name=judged.name)
+    exam, copy = leakage.twins()
+    found = leakage.model_test(judged.model, exam, copy, tokenizer=judged.tokenizer, name=judged.name)
     return {"delta": found.delta.value, "accuracy": found.accuracy.value, "twin_accuracy": found.twin_accuracy.value}
 
 
