@@ -348,6 +348,7 @@ def _turned(item, row):
     return evaluation.Item(item.id, "", item.choices, row % 4)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000), st.floats(0, 1))
 def test_wilson_s_interval_holds_the_share_and_stays_in_bounds(items, share):
     value = round(share * items) / items

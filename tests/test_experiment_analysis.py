@@ -22,6 +22,7 @@ numbers = st.floats(-1e3, 1e3)
 # --- differences ------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 20), st.tuples(numbers, numbers), min_size=2, max_size=8))
 def test_a_paired_difference_is_the_t_test_of_scipy(cells):
     one, other = ({seed: pair[k] for seed, pair in cells.items()} for k in (0, 1))
@@ -51,6 +52,7 @@ def test_what_all_seeds_share_cancels_in_pairs():
     assert experiment.paired_difference(one, other).high < 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_raises_p_values_keeps_their_order_and_is_no_stricter_than_bonferroni(p):
     adjusted = experiment.holm(p)
@@ -101,6 +103,7 @@ def test_a_target_that_is_never_reached_is_a_lower_bound():
     assert not found.reached and found.ratio == pytest.approx(1.0) and found.share_reached == 0 and str(found).startswith("at least")
 
 
+@settings(deadline=None)
 @given(st.floats(0.1, 10), st.floats(0.1, 50))
 def test_the_unit_of_tokens_and_the_scale_of_the_loss_change_no_ratio(unit, factor):
     ours, other = curve(), curve(1.7, looks=30, top=1_200_000)
@@ -109,6 +112,7 @@ def test_the_unit_of_tokens_and_the_scale_of_the_loss_change_no_ratio(unit, fact
     assert experiment.tokens_to_target({0: scaled[0]}, {0: scaled[1]}, resamples=2).ratio == pytest.approx(plain, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.5, 5), min_size=2, max_size=15), st.floats(0.5, 5))
 def test_a_curve_first_reaches_a_loss_between_the_looks_around_it(losses, target):
     tokens = np.arange(1.0, len(losses) + 1) * 1000
@@ -123,12 +127,12 @@ def test_a_curve_first_reaches_a_loss_between_the_looks_around_it(losses, target
 
 def test_the_interval_over_seeds_holds_the_truth_about_as_often_as_it_says():
     rng, hits = np.random.default_rng(0), 0
-    for trial in range(60):
+    for trial in range(40):
         ours = {s: curve(noise=0.004, rng=rng) for s in range(5)}
         other = {s: curve(1.8, looks=30, top=1_200_000, noise=0.004, rng=rng) for s in range(5)}
         found = experiment.tokens_to_target(ours, other, seed=trial, resamples=300)
         hits += found.low <= 1.8 <= found.high
-    assert hits / 60 >= 0.75  # the bootstrap of five seeds is too narrow; docs/experiment.md says so
+    assert hits / 40 >= 0.75  # the bootstrap of five seeds is too narrow; docs/experiment.md says so
 
 
 def test_curves_that_cannot_be_compared_are_named():

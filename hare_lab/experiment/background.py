@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from hare_lab.errors import InputError
 from hare_lab.experiment.conduct import CANCEL, LOCK, STATUS, Status
 from hare_lab.experiment.plan import read_plan
 
-GRACE = 20.0  # seconds in which a process that was started may still say nothing
+STARTED = "started"  # holds the number of the process that was started, until it has said something itself
 
 
 def launch(plan: str | Path, out: str | Path) -> int:
@@ -37,7 +36,7 @@ def launch(plan: str | Path, out: str | Path) -> int:
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
         words = [sys.executable, "-m", "hare_lab.cli", "experiment", str(Path(plan).resolve()), "--out", str(folder.resolve())]
         process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-    (folder / "started").write_text(str(process.pid))
+    (folder / STARTED).write_text(str(process.pid), encoding="utf-8")
     return process.pid
 
 
@@ -52,11 +51,13 @@ def status(out: str | Path) -> Status:
     folder = Path(out)
     running = _held(folder)  # looked at first: who ends between the two looks has written its last word by the second
     if not (folder / STATUS).exists():
-        started = folder / "started"
+        started = folder / STARTED
         if not started.exists():
             raise InputError(f"{folder} holds no experiment; `hare-lab experiment PLAN.yaml --out {folder}` starts one")
-        if running or time.time() - started.stat().st_mtime < GRACE:
+        if running or _alive(int(started.read_text(encoding="utf-8"))):
             return Status("starting")
+        if (folder / STATUS).exists():  # it ended between the two looks
+            return status(out)
         return Status("failed", message=_last_words(folder))
     told = json.loads((folder / STATUS).read_text(encoding="utf-8"))
     found = Status(**{key: told[key] for key in Status.__dataclass_fields__ if key in told})
@@ -78,6 +79,21 @@ def cancel(out: str | Path) -> None:
     if not _held(Path(out)):
         raise InputError(f"no experiment runs in {out}; there is nothing to cancel")
     (Path(out) / CANCEL).touch()
+
+
+def _alive(pid: int) -> bool:
+    """Whether the process still runs; a child of ours that has ended is taken note of on the way."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == 0
+    except ChildProcessError:  # not ours: another session's
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _held(folder: Path) -> bool:
