@@ -4,7 +4,7 @@ Worth is quality and novelty, as a geometric mean with one weight between them, 
 novelty of a page whose nearest already chosen page has the cosine s. It only falls while pages are chosen, so choosing the worthiest
 page again and again is exact with one pass, and the order does not depend on the budget: a smaller set is the beginning of a larger one.
 
-Pages are compared within cells of at most 512 neighbours, found by halving a topic along its main direction, always at a gap.
+Pages are compared within cells of at most 512 neighbours, found by halving a topic along its main directions, always at a gap.
 That makes the cost linear in the number of pages.
 """
 
@@ -22,7 +22,8 @@ from hare_lab.clustering.neighbours import threads
 CELL = 512  # pages compared with one another at most
 BATCH = 1 << 14  # pages whose cells are worked on at once
 LEAST = 1e-4  # novelty and quality of a page that has none: worth next to nothing, yet in order
-SKETCH = 256  # pages that a main direction is taken from
+SKETCH = 256  # pages that the main directions are taken from
+HALVINGS = 4  # for which the vectors are read once
 COST = 0.2  # power of the length that a page's worth is divided by: a page ten times as long must be worth 1.6 times as much
 
 
@@ -85,7 +86,7 @@ def dearness(tokens: np.ndarray | None, group: np.ndarray) -> np.ndarray:
 
 
 def _cells(vectors: np.ndarray, rows: np.ndarray) -> Iterable[np.ndarray]:
-    """The rows in parts of at most CELL that lie together."""
+    """The rows in parts of at most CELL that lie together. Vectors are read once for several halvings: reading is what takes time."""
     waiting = [rows]
     while waiting:
         part = waiting.pop()
@@ -93,20 +94,31 @@ def _cells(vectors: np.ndarray, rows: np.ndarray) -> Iterable[np.ndarray]:
             if len(part):
                 yield part
             continue
-        axis = _direction(vectors[part[np.linspace(0, len(part) - 1, SKETCH).astype(np.int64)]])
-        along = np.concatenate([vectors[part[low : low + BATCH]] @ axis for low in range(0, len(part), BATCH)])
-        order = np.argsort(along, kind="stable")
-        low, high = int(0.4 * len(part)), int(0.6 * len(part))
-        cut = low + 1 + int(np.argmax(np.diff(along[order[low : high + 1]])))  # at the widest gap, so that copies stay together
-        waiting += [np.sort(part[order[:cut]]), np.sort(part[order[cut:]])]
+        axes = _directions(vectors[part[np.linspace(0, len(part) - 1, SKETCH).astype(np.int64)]])
+        along = np.concatenate([vectors[part[low : low + BATCH]] @ axes.T for low in range(0, len(part), BATCH)])
+        halves = [np.arange(len(part))]
+        for axis in range(len(axes)):
+            halves = [half for whole in halves for half in _halved(whole, along[whole, axis])]
+        waiting += [part[half] for half in halves]
 
 
-def _direction(sample: np.ndarray) -> np.ndarray:
-    """The direction along which the sample is longest."""
+def _halved(rows: np.ndarray, along: np.ndarray) -> list[np.ndarray]:
+    """Two parts of the rows, cut at the widest gap near the middle, so that copies stay together; one where they fit in a cell."""
+    if len(rows) <= CELL:
+        return [rows]
+    order = np.argsort(along, kind="stable")
+    low, high = int(0.4 * len(rows)), int(0.6 * len(rows))
+    cut = low + 1 + int(np.argmax(np.diff(along[order[low : high + 1]])))
+    return [np.sort(rows[order[:cut]]), np.sort(rows[order[cut:]])]
+
+
+def _directions(sample: np.ndarray) -> np.ndarray:
+    """The directions along which the sample is longest, float32 of shape (at most HALVINGS, dim)."""
     centred = np.asarray(sample, np.float64) - sample.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    axis: np.ndarray = axes[0] * np.sign(axes[0][np.argmax(np.abs(axes[0]))])
-    return axis.astype(np.float32)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:HALVINGS]
+    signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])
+    directions: np.ndarray = (axes * signs[:, None]).astype(np.float32)
+    return directions
 
 
 def _batches(cells: list[np.ndarray]) -> Iterable[list[np.ndarray]]:
