@@ -36,7 +36,8 @@ class BitsPerByte(Report):
     ----------
     macro : mean of the groups' bits per byte: every topic counts the same, however many pages it has
     micro : all bits over all bytes: every byte counts the same
-    groups : DataFrame with group, pages, bytes, bits_per_byte, low, high (95 %, bootstrap over the pages)
+    groups : DataFrame with group, pages, bytes, bits_per_byte, low, high (95 %, bootstrap over the pages; no number for a single page)
+    lone : groups of a single page, of whose luck no interval knows: those of `macro` and `micro` leave it out
     unfaithful : pages that the tokenizer can't give back as they were (unknown letters, folded case); their bits are too few
     """
 
@@ -48,6 +49,7 @@ class BitsPerByte(Report):
     macro: Estimate
     micro: Estimate
     unfaithful: int
+    lone: int
     groups: pd.DataFrame
 
     def table(self) -> pd.DataFrame:
@@ -63,7 +65,10 @@ class BitsPerByte(Report):
         rows: list[tuple[Any, ...]] = [("mean of the groups", self.pages, self.bytes, _said(self.macro))]
         rows.append(("all bytes alike", self.pages, self.bytes, _said(self.micro)))
         shown = zip(*(self.groups[c].tolist() for c in ("group", "pages", "bytes", "bits_per_byte", "low", "high")), strict=True)
-        rows += [(group, pages, size, _said(Estimate(value, low, high))) for group, pages, size, value, low, high in shown]
+        rows += [
+            (group, pages, size, _said(Estimate(value, low, high)) if pages > 1 else f"{value:.3f}")
+            for group, pages, size, value, low, high in shown
+        ]
         warning = f"; its tokenizer cannot spell {self.unfaithful} of the pages" if self.unfaithful else ""
         return html_table(rows, ("group", "pages", "bytes", "bits per byte (95 % interval)"), f"{self.title}: {self.model}{warning}")
 
@@ -140,13 +145,15 @@ def bits_per_byte(scored: pd.DataFrame, groups: Sequence[Any], *, model: str = "
     drawn = _resampled(bits, sizes, rows, np.random.default_rng(seed))
     lows, highs = np.quantile(drawn[0] / drawn[1], [0.025, 0.975], axis=1)
     macro, micro = (drawn[0] / drawn[1]).mean(axis=0), drawn[0].sum(axis=0) / drawn[1].sum(axis=0)
+    counts = np.array([len(r) for r in rows])
+    lows, highs = np.where(counts > 1, np.minimum(lows, values), np.nan), np.where(counts > 1, np.maximum(highs, values), np.nan)
     table = pd.DataFrame(
-        {"group": order, "pages": [len(r) for r in rows], "bytes": [int(sizes[r].sum()) for r in rows],
-         "bits_per_byte": values, "low": np.minimum(lows, values), "high": np.maximum(highs, values)}
-    )  # fmt: skip
+        {"group": order, "pages": counts, "bytes": [int(sizes[r].sum()) for r in rows], "bits_per_byte": values, "low": lows, "high": highs}
+    )
     return BitsPerByte(
         model=model, pages=len(scored), bytes=int(sizes.sum()), macro=_estimate(float(values.mean()), macro),
-        micro=_estimate(float(bits.sum() / sizes.sum()), micro), unfaithful=int((~scored["faithful"].to_numpy(bool)).sum()), groups=table,
+        micro=_estimate(float(bits.sum() / sizes.sum()), micro), unfaithful=int((~scored["faithful"].to_numpy(bool)).sum()),
+        lone=int((counts == 1).sum()), groups=table,
     )  # fmt: skip
 
 

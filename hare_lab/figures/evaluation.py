@@ -19,7 +19,7 @@ def bits_by_topic(bits: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     Parameters
     ----------
     bits : DataFrame
-        One row a topic and model: model, group, bits_per_byte, low, high, and pages where it is known.
+        One row a topic and model: model, group, bits_per_byte, low, high; no interval (NaN) draws a hollow dot.
     theme : screen, paper or talk
 
     Raises
@@ -31,7 +31,7 @@ def bits_by_topic(bits: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     look.need(bits, ["model", "group", "bits_per_byte", "low", "high"], "bits by topic")
     if bits.empty:
         return look.nothing("No topic to show", theme)
-    look.need_numbers(bits, ["bits_per_byte", "low", "high"], "bits by topic")
+    look.need_numbers(bits, ["bits_per_byte"], "bits by topic")
     models = list(dict.fromkeys(bits["model"].astype(str)))
     wide = bits.pivot_table(index="group", columns="model", values="bits_per_byte", sort=False)[models]
     cut = len(wide) - MOST_GROUPS
@@ -40,9 +40,9 @@ def bits_by_topic(bits: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         wide = wide.loc[spread.sort_values(ascending=False).index[:MOST_GROUPS]]
     wide = wide.sort_values(models[-1])
     title = _bits_title(wide, models)
-    subtitle = "Held-out pages; lines: 95\u00a0% intervals over the pages" + (
-        f"; {cut} topics that differ least left out" if cut > 0 else ""
-    )
+    lone = bits[bits["group"].isin(wide.index)]["low"].isna().any()
+    subtitle = "Held-out pages; lines: 95\u00a0% intervals over the pages" + ("; hollow: a single page" if lone else "")
+    subtitle += f"; {cut} topics that differ least left out" if cut > 0 else ""
     height = min(1.25, 0.3 + 0.032 * len(wide))
     figure = look.canvas(
         title, subtitle, theme=theme, caption=f"Bits per byte by topic, lower is better. {subtitle}", height=height, right=2
@@ -54,10 +54,12 @@ def bits_by_topic(bits: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         x, low, high = (own[c].to_numpy(float) for c in ("bits_per_byte", "low", "high"))
         figure.add_scatter(
             x=x, y=[place[g] + offset for g in own["group"]], mode="markers", name=look.escape(model, look.NAME),
-            marker={"size": 0.65 * look.theme_of(theme).text, "color": look.FEW[turn % len(look.FEW)]},
+            marker={"size": 0.65 * look.theme_of(theme).text, "color": look.FEW[turn % len(look.FEW)],
+                    "symbol": ["circle-open" if np.isnan(v) else "circle" for v in low]},
             error_x={"type": "data", "array": high - x, "arrayminus": x - low, "thickness": 1.6, "width": 0},
-            hovertext=[look.escape(g, look.NAME) for g in own["group"]], customdata=np.stack([low, high], axis=1),
-            hovertemplate="%{hovertext}: %{x:.3f} bits per byte<br>%{customdata[0]:.3f} to %{customdata[1]:.3f}<extra></extra>",
+            hovertext=[f"{look.escape(g, look.NAME)}: {v:.3f} bits per byte{_between(a, b)}"
+                       for g, v, a, b in zip(own["group"], x, low, high, strict=True)],
+            hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(showlegend=len(models) > 1, legend=_above())
     figure.update_xaxes(title_text="bits per byte (lower is better)", tickformat=".2f")
@@ -183,8 +185,8 @@ def leaderboard(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
 
 def _bits_title(wide: pd.DataFrame, models: list[str]) -> str:
     if len(models) == 1:
-        hard, easy = str(wide.index[-1])[: look.NAME], str(wide.index[0])[: look.NAME]
-        return f"“{hard}” is the hardest to predict, “{easy}” the easiest"
+        hard, easy = str(wide.index[-1])[:26], str(wide.index[0])[:26]
+        return f"Hardest: “{hard}”; easiest: “{easy}”"
     means = wide.mean().sort_values()
     best, other = str(means.index[0])[: look.NAME], str(means.index[1])[: look.NAME]
     wins = int((wide[means.index[0]] < wide[means.index[1]]).sum())
@@ -218,6 +220,10 @@ def _board_words(table: pd.DataFrame, columns: list[Any]) -> tuple[str, str]:
 def _row_name(model: object, origin: object) -> str:
     name = look.escape(model, look.NAME)
     return f"<b>{name}</b>" if origin == "yours" else f"<i>{name}</i>" if origin == "chance" else name
+
+
+def _between(low: float, high: float) -> str:
+    return "" if np.isnan(low) else f"<br>{low:.3f} to {high:.3f}"
 
 
 def _above() -> dict[str, Any]:
