@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from _common import measure, ratio, real_data, write_results
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from hare_lab import models, training
 
@@ -98,7 +98,7 @@ def trainer(packed: training.Packed, precision: str, seed: int, steps: int) -> d
     run = Trainer(model=model, args=arguments, train_dataset=data, callbacks=[clock])
     run.create_optimizer()
     run.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(run.optimizer, lambda step: training.rate_at(step, steps, 1.0))
-    run.pop_callback("PrinterCallback")
+    run.pop_callback(PrinterCallback)
     run.train()
     losses = [entry["loss"] for entry in run.state.log_history if "loss" in entry]
     return {"step": _median(clock.stamps), "losses": losses}

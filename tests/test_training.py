@@ -413,6 +413,8 @@ def test_no_budget_no_pages_and_no_text_are_named(tokenizer, packed):
         training.train(Dataset.from_dict({"body": ["a"]}), "hare-1m", 100)
     with pytest.raises(InputError, match="no text to learn a tokenizer from"):
         training.train(Dataset.from_dict({"text": [" ", ""]}), "hare-1m", 100)
+    with pytest.raises(InputError, match='D1 has no column "text"'):
+        training.launch(Dataset.from_dict({"body": ["a"]}), "hare-1m", 100, "unused")
 
 
 # --- the whole, and the command --------------------------------------------------------------------------------------
@@ -469,8 +471,9 @@ def test_a_job_runs_in_the_background_is_watched_and_cancelled_and_goes_on(tmp_p
     slow = training.Settings(**{**vars(TINY), "checkpoint_minutes": 1e9})
     start = {"vocabulary": 300, "settings": slow, "seed": 2}
     job = training.launch(pages, "hare-1m", 400 * 128, tmp_path, **start)
-    with pytest.raises(InputError, match=r"runs in .* already"):
-        training.launch(pages, "hare-1m", 400 * 128, tmp_path, **start)
+    assert training.launch(pages, "hare-1m", 400 * 128, tmp_path, **start) == job
+    with pytest.raises(InputError, match="another training job runs in"):
+        training.launch(pages, "hare-1m", 300 * 128, tmp_path, **start)
     stop = time.monotonic() + 600
     while job.status().state != "running" and time.monotonic() < stop:
         time.sleep(0.1)
@@ -492,6 +495,8 @@ def test_a_finished_job_leaves_the_model_and_report_that_training_here_gives(tmp
     here = training.train(pages, "hare-1m", 6 * 128, vocabulary=300, settings=TINY, heldout=pages_of(5, seed=3), seed=2)
     assert losses(job.report()) == losses(here.report) and job.report().heldout_loss == here.report.heldout_loss
     json.loads((tmp_path / "report.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    again = training.launch(pages, "hare-1m", 6 * 128, tmp_path, vocabulary=300, settings=TINY, heldout=pages_of(5, seed=3), seed=2)
+    assert again.wait(600).state == "done" and again.status().step == 6 and list(again.curve()["loss"]) == losses(here.report)
     model, _ = training.load_model(tmp_path)
     torch.testing.assert_close(model.lm_head.weight, here.model.lm_head.weight)
 

@@ -99,7 +99,7 @@ def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, 
         with results(out) as folder:
             trained.save(folder)
             (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
-        watcher.write("done")
+        watcher.done(report)
     lines = [
         f"{model}: {report.tokens:,} tokens in {report.seconds:.0f} s, loss {report.first_loss:.3f} to {report.last_loss:.3f} "
         f"({report.tokens_per_second:,.0f} tokens a second in {report.precision}, {report.utilisation:.0%} of the machine's peak)",

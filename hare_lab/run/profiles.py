@@ -37,7 +37,7 @@ PROFILES = {
     ),
     "laptop": Profile(
         "laptop", pages=10_000, fit_sample=50_000, figure_points=50_000, experiment=Cells("hare-1m", 400_000, 3, 16, 10),
-        model="hare-5m", train_tokens=1_000_000,
+        model="hare-5m", train_tokens=500_000,
     ),
     "gpu": Profile(
         "gpu", pages=200_000, fit_sample=200_000, figure_points=50_000, experiment=Cells("hare-125m", 100_000_000, 5, 64, 20),

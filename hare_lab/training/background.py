@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -137,7 +137,7 @@ def launch(
     heldout: Dataset | None = None,
     **how: Any,
 ) -> Job:
-    """Start `train` in a process of its own, and come back at once.
+    """Start `train` in a process of its own, and come back at once; where that very job runs already, come back with it.
 
     Parameters
     ----------
@@ -148,28 +148,30 @@ def launch(
     Raises
     ------
     InputError
-        If a job runs in that folder already, or it can't be written.
+        If another job runs in that folder, it can't be written, or the pages hold no column `text`.
     """
+    from hare_lab.training.train import texts_of
+
     folder = Path(out)
     parts = dict(pages) if isinstance(pages, Mapping) else {"D1": pages}
+    texts = {**parts, **({HELD: heldout} if heldout is not None else {})}
+    words = {
+        "parts": list(parts), HELD: heldout is not None, "model": model, "tokens": tokens, "how": plain(how),
+        "settings": plain(settings) if settings else None, "data": _digest(texts_of(part, name) for name, part in texts.items()),
+    }  # fmt: skip
+    note = folder / JOB / "job.json"
     if (folder / STATUS).exists() and not (running := Job(folder).status()).over:
-        raise InputError(f"a training job runs in {folder} already (process {running.pid}); cancel it, or give another folder")
+        if note.exists() and json.loads(note.read_text(encoding="utf-8")) == json.loads(json.dumps(words)):
+            return Job(folder)
+        raise InputError(f"another training job runs in {folder} (process {running.pid}); cancel it, or give another folder")
     try:
         (folder / JOB).mkdir(parents=True, exist_ok=True)
         (folder / CANCEL).unlink(missing_ok=True)
-        for name, part in {**parts, **({HELD: heldout} if heldout is not None else {})}.items():
+        for name, part in texts.items():
             _keep(part, folder / JOB / f"{name}.parquet")
+        note.write_text(json.dumps(words), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder} can't be written ({error.strerror or error}); choose another folder") from error
-    words = {
-        "parts": list(parts),
-        HELD: heldout is not None,
-        "model": model,
-        "tokens": tokens,
-        "settings": plain(settings) if settings else None,
-        "how": plain(how),
-    }
-    (folder / JOB / "job.json").write_text(json.dumps(words), encoding="utf-8")
     log = (folder / JOB / "log.txt").open("w")
     process = subprocess.Popen(
         [sys.executable, "-m", "hare_lab.training", str(folder)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
@@ -179,6 +181,15 @@ def launch(
     if not (folder / STATUS).exists() or json.loads((folder / STATUS).read_text(encoding="utf-8")).get("pid") != process.pid:
         _write(folder, Status("starting", pid=process.pid), [])
     return Job(folder)
+
+
+def _digest(parts: Iterable[Iterable[str]]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for texts in parts:
+        digest.update(b"\x01")
+        for text in texts:
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\x00")
+    return digest.hexdigest()
 
 
 def _keep(pages: Dataset, path: Path) -> None:
@@ -206,7 +217,7 @@ class Watcher:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.last, self.stop = folder, 0.0, False
-        self.curve: list[list[float]] = []
+        self.curve = _known_curve(folder)  # of an earlier part of the same run; what it does again is dropped below
         self.progress: Progress | None = None
         self.main = os.environ.get("RANK", "0") == "0"  # of several processes (`accelerate launch`) one writes
         folder.mkdir(parents=True, exist_ok=True)
@@ -223,6 +234,8 @@ class Watcher:
         self.stop = True
 
     def __call__(self, progress: Progress) -> bool:
+        if self.progress is None:
+            self.curve = [row for row in self.curve if row[0] < progress.step]
         self.progress = progress
         self.curve.append([progress.step, progress.tokens, progress.loss])
         self.stop = self.stop or (self.folder / CANCEL).exists()
@@ -231,6 +244,14 @@ class Watcher:
             self.last = time.monotonic()
         return self.stop
 
+    def done(self, report: TrainingReport) -> None:
+        """The last word, from the report: a run that was finished before has taken no step to tell of."""
+        self.curve = [list(row[:3]) for row in report.curve]  # type: ignore[misc]
+        self.progress = Progress(
+            report.steps, report.steps, report.tokens, report.last_loss, 0.0, 0, report.tokens_per_second, report.utilisation, 0.0
+        )
+        self.write("done")
+
     def write(self, state: str, message: str = "") -> None:
         """The status as it is, its curve thinned to what a screen can show."""
         if not self.main:
@@ -238,6 +259,12 @@ class Watcher:
         known = asdict(self.progress) if self.progress else {}
         fields = {key: known[key] for key in Status.__dataclass_fields__ if key in known}
         _write(self.folder, Status(state=state, message=message, pid=os.getpid(), **fields), thinned(self.curve))
+
+
+def _known_curve(folder: Path) -> list[list[float]]:
+    file = folder / STATUS
+    found: list[list[float]] = json.loads(file.read_text(encoding="utf-8")).get("curve", []) if file.exists() else []
+    return found
 
 
 def thinned(curve: list[list[float]], most: int = 500) -> list[list[float]]:
@@ -299,7 +326,7 @@ def work(folder: Path) -> Trained | None:
             return None
         trained.save(folder)
         (folder / "report.json").write_text(json.dumps(trained.report.to_dict(), indent=1), encoding="utf-8")
-        watcher.write("done")
+        watcher.done(trained.report)
         return trained
     except Exception as error:
         watcher.write("failed", str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")

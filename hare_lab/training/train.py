@@ -98,7 +98,7 @@ def train(
     if not parts:
         raise InputError("training: no pages were given")
     size = models.shape(model)
-    texts = {name: _texts(part, name) for name, part in parts.items()}
+    texts = {name: texts_of(part, name) for name, part in parts.items()}
     statement = priors or default_priors()
     stages = mixture.recipe(tuple(parts), vars(statement.mixture), first_stage=first_stage)
     if tokenizer is None:
@@ -107,7 +107,7 @@ def train(
         known = load_tokenizer(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
     how = settings or Settings(context=size.context)
     packed = {name: pack(part, known, how.context) for name, part in texts.items()}
-    held = pack(_texts(heldout, "heldout"), known, how.context) if heldout is not None else None
+    held = pack(texts_of(heldout, "heldout"), known, how.context) if heldout is not None else None
     special = {"bos_token_id": known.bos_token_id, "eos_token_id": known.eos_token_id, "pad_token_id": known.pad_token_id}
     built = models.build(model, vocabulary=len(known), seed=seed, train_context=how.context, **special)
     report = fit(
@@ -174,7 +174,7 @@ not a product: it says what its pages said, right or wrong.
 """
 
 
-def _texts(pages: Any, name: str) -> Any:
+def texts_of(pages: Any, name: str) -> Any:
     """The column `text`, read as it is asked for."""
     if "text" not in pages.column_names:
         raise InputError(f'training: {name} has no column "text", only {", ".join(pages.column_names)}; name it at load with --column')
