@@ -246,7 +246,7 @@ class Watcher:
 
     def done(self, report: TrainingReport) -> None:
         """The last word, from the report: a run that was finished before has taken no step to tell of."""
-        self.curve = [list(row[:3]) for row in report.curve]  # type: ignore[misc]
+        self.curve = report.table()[list(COLUMNS[:3])].to_numpy(float).tolist()
         self.progress = Progress(
             report.steps, report.steps, report.tokens, report.last_loss, 0.0, 0, report.tokens_per_second, report.utilisation, 0.0
         )

@@ -137,7 +137,7 @@ def fit(
         seconds=spent, tokens_per_second=speed, utilisation=speed * work / peak, precision=precision,
         first_loss=float(np.mean(losses[:edge])), last_loss=float(np.mean(losses[-edge:])),
         heldout_loss=next((row[6] for row in reversed(curve) if row[6] is not None), None), repeats=read,
-        notes=_notes(read, parts, begin), data=job["data"], seed=seed, curve=tuple(tuple(row) for row in curve),
+        notes=_notes(read, parts, begin if begin < steps else 0), data=job["data"], seed=seed, curve=tuple(tuple(row) for row in curve),
     )  # fmt: skip
 
 
