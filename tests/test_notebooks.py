@@ -17,6 +17,7 @@ from hare_lab.priors import load as load_priors
 from hare_lab.run import notebooks, read_run
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.timeout(2_400)  # nine notebooks: minutes on an idle machine, many more on a busy one
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     env = {**os.environ, "HARE_LAB_RUNS": str(folder), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     words = [sys.executable, "-m", "hare_lab.cli", "run", "--profile", "small", "--name", "test"]
-    finished = subprocess.run(words, env=env, capture_output=True, text=True, timeout=800)
+    finished = subprocess.run(words, env=env, capture_output=True, text=True, timeout=2_300)
     assert finished.returncode == 0, finished.stderr
     return read_run(folder / "test")
 
