@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from hare_lab import priors, quality, texts
 from hare_lab.errors import InputError
 from hare_lab.quality import features, repetition
-from hare_lab.quality.chars import Batch, hash_of
-from hare_lab.quality.scorer import BOUNDS, OPINIONS, WRITING, standing
+from hare_lab.quality.chars import Batch
+from hare_lab.quality.fitting import BOUNDS, WRITING
+from hare_lab.quality.hashes import hash_of
+from hare_lab.quality.scorer import OPINIONS, standing
 from hare_lab.quality.scores import reference
 
 ROOT = Path(__file__).parent.parent
@@ -223,7 +225,7 @@ def test_a_page_is_scored_by_a_model_that_saw_neither_it_nor_its_group():
     turned = good.copy()
     turned[0] = False
     one, other = (quality.fit(known, labels, group, folds=6) for labels in (good, turned))
-    assert quality.scorer.folds_of(group, good, 6, 0).max() == 5
+    assert quality.fitting.folds_of(group, good, 6, 0).max() == 5
     assert one.quality[0] > 0.5 and other.quality[0] > 0.4  # called bad, and yet scored by what the others say
 
 
@@ -232,7 +234,7 @@ def test_a_page_is_scored_by_a_model_that_saw_neither_it_nor_its_group():
 def test_folds_leave_out_whole_groups_and_always_leave_both_kinds(seed, groups):
     rng = np.random.default_rng(seed)
     group, good = rng.integers(0, groups, 100), rng.random(100) < 0.3
-    fold = quality.scorer.folds_of(group, good, 5, seed)
+    fold = quality.fitting.folds_of(group, good, 5, seed)
     for left in range(fold.max() + 1):
         for other in range(fold.max() + 1):
             assert len(set(good[(fold != left) & (fold != other)])) == 2

@@ -15,6 +15,7 @@ from pathlib import Path
 from hare_lab.errors import InputError
 from hare_lab.experiment.conduct import CANCEL, LOCK, STATUS, Status
 from hare_lab.experiment.plan import read_plan
+from hare_lab.training.background import alive
 
 STARTED = "started"  # holds the number of the process that was started, until it has said something itself
 
@@ -54,7 +55,7 @@ def status(out: str | Path) -> Status:
         started = folder / STARTED
         if not started.exists():
             raise InputError(f"{folder} holds no experiment; `hare-lab experiment PLAN.yaml --out {folder}` starts one")
-        if running or _alive(int(started.read_text(encoding="utf-8"))):
+        if running or alive(int(started.read_text(encoding="utf-8"))):
             return Status("starting")
         if (folder / STATUS).exists():  # it ended between the two looks
             return status(out)
@@ -79,21 +80,6 @@ def cancel(out: str | Path) -> None:
     if not _held(Path(out)):
         raise InputError(f"no experiment runs in {out}; there is nothing to cancel")
     (Path(out) / CANCEL).touch()
-
-
-def _alive(pid: int) -> bool:
-    """Whether the process still runs; a child of ours that has ended is taken note of on the way."""
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == 0
-    except ChildProcessError:  # not ours: another session's
-        pass
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _held(folder: Path) -> bool:

@@ -8,7 +8,6 @@ running sums as well (Karp & Rabin 1987).
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -16,18 +15,14 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-Hashes = NDArray[np.uint64]
+from hare_lab.quality.hashes import STEP, Bools, Hasher, Hashes, Ints, among, hash_of
+from hare_lab.quality.kinds import BREAK, CONTENT, LETTER, SPACE, STOP, UPPER, kinds_of
 
-SPACE, LETTER, SIGN, STOP, BREAK, UPPER, DIGIT, CONTENT = 1, 2, 4, 8, 16, 32, 64, 128
-_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # where `str.splitlines` ends a line
 _BATCH = 250_000  # characters worked on at once: the arrays of a batch stay within a few MB, near the processor
-_STEP = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 
 
 def batches(texts: Sequence[str]) -> Iterator[tuple[slice, list[str]]]:
-    """The texts some at a time, about a million characters each, with their places."""
+    """The texts some at a time, about a quarter of a million characters each, with their places."""
     waiting: list[str] = []
     start = length = 0
     for row, text in enumerate(texts):
@@ -79,7 +74,7 @@ class Batch:
         self.codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
         self.last = np.cumsum(np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts))) - 1
         self.first = np.concatenate([[0], self.last[:-1] + 1]).astype(np.int64)
-        self.kinds = _kinds(self.codes)
+        self.kinds = kinds_of(self.codes)
 
     def is_kind(self, kind: int) -> Bools:
         """Which characters are of that kind."""
@@ -255,48 +250,13 @@ class Batch:
         """Hashes of any stretches: of what is no space in them, and of their length; where spaces stand between words does not tell."""
         seen = self._seen[0]
         inside = self.word_hasher[0].of(seen[stretches.start], seen[stretches.end])
-        return inside + stretches.length.astype(np.uint64) * np.uint64(_STEP)
+        return inside + stretches.length.astype(np.uint64) * np.uint64(STEP)
 
     @cached_property
     def word_hashes(self) -> Hashes:
         """The hash of each word, the same in every page and batch."""
         hasher, starts = self.word_hasher
         return hasher.of(starts[:-1], starts[1:])
-
-
-class Hasher:
-    """64-bit hashes of any stretch of an array of code points, equal for equal stretches."""
-
-    def __init__(self, codes: NDArray[np.uint32]) -> None:
-        self._powers, self._inverse = _powers(1 << max(10, len(codes).bit_length()))
-        self._sums = np.zeros(len(codes) + 1, np.uint64)
-        np.cumsum(_values()[codes & 0xFFFF] * self._powers[: len(codes)], out=self._sums[1:])
-
-    def of(self, start: Ints, end: Ints) -> Hashes:
-        """The hash of each stretch from `start` up to `end`."""
-        found: Hashes = (self._sums[end] - self._sums[start]) * self._inverse[start]
-        return found
-
-
-def hash_of(word: str) -> int:
-    """The hash of one word, as `Batch.word_hashes` has it."""
-    total = 0
-    for place, letter in enumerate(word):
-        total += int(_values()[ord(letter) & 0xFFFF]) * pow(_STEP, place, 1 << 64)
-    return total % (1 << 64)
-
-
-def among(hashes: Hashes, known: Hashes) -> Bools:
-    """Which hashes are among known ones, in ascending order; a search, where `numpy.isin` would sort."""
-    place = np.searchsorted(known, hashes)
-    place[place == len(known)] = 0
-    found: Bools = known[place] == hashes
-    return found
-
-
-def salts(count: int) -> Hashes:
-    """A number for each page of a batch, to be added to hashes that must differ between pages."""
-    return np.random.default_rng(1).integers(0, 2**64, count, dtype=np.uint64)
 
 
 _DOT = ord(".")
@@ -310,71 +270,3 @@ _CLOSING = np.array([ord(sign) for sign in "\"'”’»)]"], np.uint32)
 @cache
 def _abbreviations() -> Hashes:
     return np.array(sorted(hash_of(word + comma) for word in _ABBREVIATIONS.split() for comma in ("", ",")), np.uint64)
-
-
-@cache
-def _values() -> Hashes:
-    return np.random.default_rng(0).integers(0, 2**64, 1 << 16, dtype=np.uint64)
-
-
-@cache
-def _powers(length: int) -> tuple[Hashes, Hashes]:
-    """Powers of the step and of its inverse, modulo 2^64."""
-    powers = []
-    for base in (_STEP, pow(_STEP, -1, 1 << 64)):
-        steps = np.full(length, base, np.uint64)
-        steps[0] = 1
-        powers.append(np.cumprod(steps, dtype=np.uint64))
-    return powers[0], powers[1]
-
-
-def _kinds(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    table = _table()
-    if codes.max(initial=0) < len(table):
-        return table[codes]
-    found = table[np.minimum(codes, len(table) - 1)]
-    beyond = np.flatnonzero(codes >= len(table))
-    if len(beyond):
-        distinct, inverse = np.unique(codes[beyond], return_inverse=True)
-        found[beyond] = np.array([_kind(chr(code)) for code in distinct.tolist()], np.uint8)[inverse]
-    return found
-
-
-@cache
-def _table() -> NDArray[np.uint8]:
-    """The kinds of the characters of the basic plane; the last one stands for all beyond, which are looked up one by one."""
-    return np.array([_kind(chr(code)) for code in range(0x10000)], np.uint8)
-
-
-def _kind(sign: str) -> int:
-    """Letters are what `str.isalpha` says; a STOP ends a sentence by Unicode's property Sentence_Terminal."""
-    category = unicodedata.category(sign)
-    is_sign = category[0] in "PS" or category == "Cc"
-    return (
-        SPACE * sign.isspace()
-        + LETTER * sign.isalpha()
-        + SIGN * is_sign
-        + STOP * (sign in _stops())
-        + BREAK * (sign in _BREAKS)
-        + UPPER * (category in ("Lu", "Lt"))
-        + DIGIT * (category == "Nd")
-        + CONTENT * (not is_sign and not sign.isspace())
-    )
-
-
-# Unicode 16, property Sentence_Terminal (PropList.txt): what ends a sentence in any script
-_SENTENCE_TERMINAL = (
-    "21 2E 3F 589 61D-61F 6D4 700-702 7F9 837 839 83D-83E 964-965 104A-104B 1362 1367-1368 166E 1735-1736 17D4-17D5 1803 1809 "
-    "1944-1945 1AA8-1AAB 1B4E-1B4F 1B5A-1B5B 1B5E-1B5F 1B7D-1B7F 1C3B-1C3C 1C7E-1C7F 2024 203C-203D 2047-2049 2CF9-2CFB 2E2E "
-    "2E3C 2E53-2E54 2E60-2E61 3002 A4FF A60E-A60F A6F3 A6F7 A876-A877 A8CE-A8CF A92F A9C8-A9C9 AA5D-AA5F AAF0-AAF1 ABEB FE12 "
-    "FE15-FE16 FE52 FE56-FE57 FF01 FF0E FF1F FF61 10A56-10A57 10F55-10F59 10F86-10F89 11047-11048 110BE-110C1 11141-11143 "
-    "111C5-111C6 111CD 111DE-111DF 11238-11239 1123B-1123C 112A9 113D4-113D5 1144B-1144C 115C2-115C3 115C9-115D7 11641-11642 "
-    "1173C-1173E 11944 11946 11A42-11A43 11A9B-11A9C 11C41-11C42 11EF7-11EF8 11F43-11F44 16A6E-16A6F 16AF5 16B37-16B38 16B44 "
-    "16D6E-16D6F 16E98 1BC9F 1DA88 "
-)
-
-
-@cache
-def _stops() -> frozenset[str]:
-    ranges = [[int(code, 16) for code in part.split("-")] for part in _SENTENCE_TERMINAL.split()]
-    return frozenset(chr(code) for low, *high in ranges for code in range(low, (high or [low])[0] + 1))

@@ -13,7 +13,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hare_lab.quality.chars import BREAK, DIGIT, LETTER, SPACE, UPPER, Batch, Hasher, Hashes, among, hash_of, salts
+from hare_lab.quality.chars import Batch
+from hare_lab.quality.hashes import Hasher, Hashes, among, hash_of, salts
+from hare_lab.quality.kinds import BREAK, DIGIT, LETTER, SPACE, UPPER
 from hare_lab.quality.repetition import repeated_lines, repeated_ngrams
 
 Floats = NDArray[np.float64]

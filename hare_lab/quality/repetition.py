@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hare_lab.quality.chars import Batch, Ints, Stretches, salts
+from hare_lab.quality.chars import Batch, Stretches
+from hare_lab.quality.hashes import Ints, salts
 
 Floats = NDArray[np.float64]
 TOP = (2, 3, 4)

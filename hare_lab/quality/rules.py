@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hare_lab.errors import InputError
-from hare_lab.quality.chars import STOP, Batch, Bools, Stretches, batches, hash_of
+from hare_lab.quality.chars import Batch, Stretches, batches
+from hare_lab.quality.hashes import Bools, hash_of
+from hare_lab.quality.kinds import STOP
 from hare_lab.quality.repetition import REPEATED, TOP, repeated_lines, repeated_ngrams, repeats
 from hare_lab.report_base import Report, html_table, readable
 

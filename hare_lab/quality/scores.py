@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
+from hare_lab.quality.evidence import evidence
+from hare_lab.quality.fitting import FEWEST, Fitted, fit, train
 from hare_lab.quality.rules import RuleReport, check_rules, chosen, need_words
-from hare_lab.quality.scorer import FEWEST, OPINIONS, Fitted, Scorer, evidence, fit, train
+from hare_lab.quality.scorer import OPINIONS, Scorer
 from hare_lab.report_base import Report, html_table
 
 if TYPE_CHECKING:

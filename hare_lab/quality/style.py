@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from hare_lab.quality.chars import SIGN, SPACE, Batch, Hashes
+from hare_lab.quality.chars import Batch
 from hare_lab.quality.features import FUNCTION_WORDS, Terms
+from hare_lab.quality.hashes import Hashes
+from hare_lab.quality.kinds import SIGN, SPACE
 
 PLACES = 4_096
 _MOST = 3_000  # tokens of a page that are read

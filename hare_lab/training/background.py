@@ -83,7 +83,7 @@ class Job:
         if not file.exists():
             raise InputError(f"{self.folder} holds no training job (no {STATUS}); start one with `hare-lab train ... --background`")
         found = Status(**{key: value for key, value in json.loads(file.read_text(encoding="utf-8")).items() if key != "curve"})
-        if not found.over and not _alive(found.pid):
+        if not found.over and not alive(found.pid):
             again = json.loads(file.read_text(encoding="utf-8"))  # it may have ended between the two looks
             if again["state"] in ("starting", "running"):
                 message = "its process has ended without a word; start the same run again to go on from the last checkpoint"
@@ -282,7 +282,7 @@ def _write(folder: Path, status: Status, curve: list[list[float]]) -> None:
     aside.replace(folder / STATUS)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
     """Whether the process still runs; a child of ours that has ended is taken note of on the way."""
     if pid <= 0:
         return False
