@@ -429,14 +429,11 @@ def test_a_budget_above_the_corpus_is_named_and_nothing_is_written(corpus_at_han
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ray_is_named_where_it_is_not_installed(monkeypatch, tmp_path):
-    import importlib
-
+def test_an_engine_that_is_not_there_is_named_before_anything_is_read(tmp_path):
     from hare_lab import cli
 
-    monkeypatch.setattr(importlib.import_module("hare_lab.cli.curate"), "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r'extra "scale" \(pip install "hare-lab\[scale\]"\)'):
-        cli.curate("demo", tmp_path / "set.parquet", engine="ray")
+    with pytest.raises(InputError, match="ray is not part of this version; --engine local"):
+        cli.curate("nowhere.jsonl", tmp_path / "set.parquet", engine="ray")
 
 
 def known_of(pages):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +19,7 @@ def curate(
     priors: PriorsFile = None,
     tokens: Annotated[int | None, typer.Option(help="Budget of the set (default: the priors').")] = None,
     method: Annotated[str, typer.Option(help="priors, or a published method: docs/curation.md lists them.")] = "priors",
-    engine: Annotated[str, typer.Option(help="local, or ray for a corpus that one machine can't hold.")] = "local",
+    engine: Annotated[str, typer.Option(help="local; ray comes with a later version.")] = "local",
     seed: Seed = 0,
     limit: Limit = None,
     column: Column = None,
@@ -62,9 +61,5 @@ def _checked(out: Path, tokens: int | None, engine: str) -> None:
         raise InputError(f"--tokens {tokens} leaves no room for a page; give a budget of at least 1")
     if engine not in ("local", "ray"):
         raise InputError(f"--engine {engine} is unknown; choose local or ray")
-    if engine == "ray" and find_spec("ray") is None:
-        raise InputError(
-            '--engine ray needs Ray, which comes with the extra "scale" (pip install "hare-lab[scale]"); --engine local needs nothing'
-        )
-    if engine == "ray" and find_spec("hare_lab.scale") is None:
+    if engine == "ray":
         raise InputError("--engine ray is not part of this version; --engine local does the same on one machine")
