@@ -173,7 +173,7 @@ def _covered(
     rows, similarities = near
     within = similarities >= radius
     weights = measures.point_weights(reference.owner, reference.wanted)
-    drawn: Any = [float(weights @ ((often[rows] > 0) & within).any(axis=1)) for often in counts[:100]]
+    drawn: Any = [float(weights @ ((often[rows] > 0) & within).any(axis=1)) for often in counts]
     return measures.estimate(float(weights @ within[:, 0]), np.array(drawn), 0, 1)
 
 

@@ -14,6 +14,7 @@ from hare_lab.diversity import Estimate
 from hare_lab.errors import InputError
 
 DRAWS = 300
+COUNTED = 100  # draws of which it is remembered how often each page came: a byte a page and draw
 LEVEL = 0.95
 BLOCK = 4_096
 NEAREST = 25  # pages near a point that are remembered: that none of so many is drawn again does not happen
@@ -64,17 +65,19 @@ def redraw(
     -------
     shares : float array (DRAWS, n_topics)
         Of the tokens, in each draw.
-    counts : list of DRAWS uint8 arrays (n_pages,)
-        How often each page was drawn.
+    counts : list of COUNTED uint8 arrays (n_pages,)
+        How often each page was drawn, in the first draws.
     """
     generator = np.random.default_rng(seed)
     n = len(topic)
-    shares, counts = np.empty((DRAWS, n_topics)), []
+    shares = np.empty((DRAWS, n_topics))
+    counts: list[NDArray[np.uint8]] = []
     for draw in shares:
         often = np.bincount(generator.integers(n, size=n), minlength=n)
         held = np.bincount(topic, weights=often * tokens, minlength=n_topics)
         draw[:] = held / max(held.sum(), 1e-300)
-        counts.append(often.astype(np.uint8))
+        if len(counts) < COUNTED:
+            counts.append(often.astype(np.uint8))
     return shares, counts
 
 

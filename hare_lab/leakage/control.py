@@ -60,14 +60,16 @@ def tiny_pair(
             raise InputError(f"control: the {what} hold {len(stream)} tokens; give more than {CONTEXT}")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so small a model gains nothing from two, and loses all of it where the cores are busy
-    torch.manual_seed(seed)
-    base = tiny_model(len(tokenizer), width, layers)
-    rng = np.random.default_rng(seed)
-    _train(base, [streams[0]], [1.0], steps, rng)
-    leaked, clean = base, copy.deepcopy(base)
-    _train(leaked, streams, [1 - SHARE, SHARE], leaked_steps, np.random.default_rng(seed + 1))
-    _train(clean, streams[:1], [1.0], leaked_steps, np.random.default_rng(seed + 1))
-    torch.set_num_threads(threads)
+    try:
+        torch.manual_seed(seed)
+        base = tiny_model(len(tokenizer), width, layers)
+        rng = np.random.default_rng(seed)
+        _train(base, [streams[0]], [1.0], steps, rng)
+        leaked, clean = base, copy.deepcopy(base)
+        _train(leaked, streams, [1 - SHARE, SHARE], leaked_steps, np.random.default_rng(seed + 1))
+        _train(clean, streams[:1], [1.0], leaked_steps, np.random.default_rng(seed + 1))
+    finally:  # also where a reader stops the cell
+        torch.set_num_threads(threads)
     parameters = sum(p.numel() for p in leaked.parameters())
     return Control(leaked, clean, tokenizer, parameters, (steps + leaked_steps) * BATCH * CONTEXT)
 

@@ -16,7 +16,7 @@ from hare_lab.dedup.words import WordHashes
 from hare_lab.errors import InputError
 from hare_lab.leakage import edited
 from hare_lab.leakage.items import Items
-from hare_lab.leakage.ngrams import BATCH, SHORTEST, lookup, shared_runs
+from hare_lab.leakage.ngrams import BATCH, SHORTEST, RunIndex, lookup, shared_runs
 from hare_lab.leakage.report import COLUMNS, HOW, Leaks
 from hare_lab.leakage.reworded import Vectors, reworded
 from hare_lab.leakage.sequences import Sequences, item_sequences, sequences, spans, weights
@@ -106,13 +106,14 @@ def by_words(texts: Sequence[str], items: Items, n: int) -> tuple[list[pd.DataFr
     hashes = WordHashes()
     told, questions = item_sequences(items, hashes)
     index = edited.SeedIndex(told, questions, hashes)
-    known = np.unique(told.runs(n)[0])
+    runs = RunIndex(told, questions, n)
+    known = runs.sizes[n][0]
     weight = weights(told.flat, hashes)
     found: list[pd.DataFrame] = []
     repeated = np.zeros(len(texts))
     for low in tqdm(range(0, len(texts), BATCH), desc="leakage", delay=3, leave=False):
         pages = sequences(texts[low : low + BATCH], hashes)
-        found += [_copied(pages, told, questions, weight, n, low), _changed(pages, index, low)]
+        found += [_copied(pages, told, questions, weight, runs, low), _changed(pages, index, low)]
         keys, starts = pages.runs(n)
         owner = pages.owners()[starts]
         total = np.bincount(owner, minlength=len(pages))
@@ -121,9 +122,9 @@ def by_words(texts: Sequence[str], items: Items, n: int) -> tuple[list[pd.DataFr
     return found, repeated
 
 
-def _copied(pages: Sequences, told: Sequences, questions: np.ndarray, weight: np.ndarray, n: int, low: int) -> pd.DataFrame:
+def _copied(pages: Sequences, told: Sequences, questions: np.ndarray, weight: np.ndarray, runs: RunIndex, low: int) -> pd.DataFrame:
     """What the runs of n words that a page and an item share cover of the item."""
-    at, item, place, size = shared_runs(pages, told, questions, n)
+    at, item, place, size = shared_runs(pages, runs)
     page = pages.owners()[at].astype(np.int64)
     pair, which = np.unique(page * len(told) + item, return_inverse=True)
     page, item_of = pair // len(told), pair % len(told)

@@ -8,7 +8,6 @@ item; a synthetic text goes when it is above one half.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,15 +25,26 @@ SIZES = tuple(range(4, 16))  # the n that appendix A.4 speaks of, and those betw
 BATCH = 2_000  # pages
 
 
-@dataclass(frozen=True)
-class NgramIndex:
-    """The items' runs of n words, sorted by hash: run k stands in item `owners[k]` at word `places[k]` and has `sizes[k]` words."""
+class RunIndex:
+    """The runs of words of all items, sorted by hash, for each length that counts: made once, asked by every batch of pages.
 
-    n: int
-    keys: np.ndarray
-    owners: np.ndarray
-    places: np.ndarray
-    sizes: dict[int, np.ndarray]
+    An item of 8 to n - 1 words, or a question of so many, counts as one run of all its words.
+    """
+
+    def __init__(self, told: Sequences, questions: np.ndarray, n: int) -> None:
+        lengths, owners = told.lengths, told.owners()
+        short = [part[(part < n) & (part >= SHORTEST)].tolist() for part in (lengths, questions)]
+        self.sizes: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}  # length of the runs: hashes, items, places in the items
+        for size in sorted({n, *short[0], *short[1]}):
+            keys, starts = told.runs(size)
+            if size < n:  # only from an item's first word, and only to the end of the item or its question
+                item = owners[starts]
+                whole = (starts == told.bounds[item]) & ((lengths[item] == size) | (questions[item] == size))
+                keys, starts = keys[whole], starts[whole]
+            order = np.argsort(keys, kind="stable")
+            keys, starts = keys[order], starts[order]
+            item = owners[starts]
+            self.sizes[size] = keys, item, starts - told.bounds[item]
 
 
 def lookup(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -46,33 +56,17 @@ def lookup(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return found
 
 
-def shared_runs(pages: Sequences, told: Sequences, questions: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Every run of n words that a page shares with an item: place in the pages' words, item, place in the item, length.
-
-    An item of 8 to n - 1 words, or a question of so many, counts as one run of all its words.
-    """
-    sizes = {n}
-    short = told.lengths[(told.lengths < n) & (told.lengths >= SHORTEST)]
-    sizes |= set(short.tolist()) | set(questions[(questions < n) & (questions >= SHORTEST)].tolist())
+def shared_runs(pages: Sequences, index: RunIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Every run of words that a page shares with an item: place in the pages' words, item, place in the item, length."""
     found: list[tuple[np.ndarray, ...]] = []
-    owners = told.owners()
-    for size in sorted(sizes):
-        keys, starts = told.runs(size)
-        if size < n:  # only from an item's first word, and only to the end of the item or its question
-            item = owners[starts]
-            whole = (starts == told.bounds[item]) & ((told.lengths[item] == size) | (questions[item] == size))
-            keys, starts = keys[whole], starts[whole]
-        order = np.argsort(keys, kind="stable")
-        keys, starts = keys[order], starts[order]
+    for size, (keys, items, places) in index.sizes.items():
         page_keys, page_starts = pages.runs(size)
         first = lookup(keys, page_keys)
         hit = first >= 0
         first, at = first[hit], page_starts[hit]
         counts = np.searchsorted(keys, keys[first], side="right") - first
         rows = np.repeat(first, counts) + _within(counts)
-        found.append(
-            (np.repeat(at, counts), owners[starts[rows]], starts[rows] - told.bounds[owners[starts[rows]]], np.full(len(rows), size))
-        )
+        found.append((np.repeat(at, counts), items[rows], places[rows], np.full(len(rows), size)))
     return tuple(np.concatenate(column) for column in zip(*found, strict=True))  # type: ignore[return-value]
 
 
