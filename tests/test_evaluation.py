@@ -492,3 +492,17 @@ def test_the_command_says_one_sentence_for_a_wrong_answer(folder, tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, env=env)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and '"answer" is 7' in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_tasks_may_stand_one_after_the_other_and_a_second_model_is_named(folder, tmp_path):
+    from typer.testing import CliRunner
+
+    from hare_lab.cli import app
+
+    mine = wrote(tmp_path, GOOD)
+    words = ["evaluate", str(folder), "--out", str(tmp_path / "out"), "--limit", "4", "--tasks", "bundled", str(mine)]
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    tasks = {s["task"] for s in json.loads((tmp_path / "out" / "report.json").read_text())["scores"]}
+    assert len(tasks) == 3 and "bundled-choice" in tasks
+    with pytest.raises(InputError, match="one model at a time"):
+        CliRunner().invoke(app, ["evaluate", str(folder), "second", "--out", str(tmp_path / "x")], catch_exceptions=False)

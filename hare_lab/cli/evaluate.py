@@ -11,6 +11,7 @@ import typer
 
 from hare_lab.cli.options import Column, Limit, Seed
 from hare_lab.cli.results import results, say
+from hare_lab.errors import InputError
 
 if TYPE_CHECKING:
     from hare_lab.evaluation import Task
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
 def evaluate(
     model_dir: Annotated[str, typer.Argument(help="A model's folder (or hub id), as `hare-lab train` makes it.")],
+    *,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,  # so that --tasks takes several: --tasks A B C
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     tasks: Annotated[
-        list[str] | None, typer.Option(help="bundled, paper, a JSON-lines file of items, or a task of lm-eval; repeat it.")
+        list[str] | None, typer.Option(help="bundled, paper, a JSON-lines file of items, a task of lm-eval; one or several.")
     ] = None,
     pages: Annotated[str | None, typer.Option(help="Held-out pages to measure bits per byte on, as CORPUS elsewhere.")] = None,
     group: Annotated[str | None, typer.Option(help="The column of the pages that names their topic.")] = None,
@@ -31,7 +34,9 @@ def evaluate(
     """Score a model on tasks, and in bits per byte on held-out pages."""
     from hare_lab import evaluation, figures
 
-    asked = _tasks(tasks or ([] if pages else ["bundled"]), limit, seed)
+    if more and not tasks:
+        raise InputError(f"{' '.join(more)}: one model at a time; name tasks after --tasks")
+    asked = _tasks([*tasks, *(more or ())] if tasks else [] if pages else ["bundled"], limit, seed)
     model = evaluation.load_model(model_dir)
     with results(out) as folder:
         report: dict[str, Any] = {"model": model.name, "parameters": model.parameters, "context": model.context}
@@ -73,7 +78,6 @@ def _tasks(names: Sequence[str], limit: int | None, seed: int) -> list[Task | st
 
 def _bits(model: Any, pages: str, group: str | None, column: str | None, limit: int | None, seed: int, folder: Path) -> Any:
     from hare_lab import corpus, evaluation
-    from hare_lab.errors import InputError
 
     loaded = corpus.load(pages, column=column, limit=limit, seed=seed).pages
     if group and group not in loaded.column_names:
