@@ -29,11 +29,12 @@ def flops_per_token(config: MistralConfig, context: int) -> float:
     ----------
     Chowdhery et al. (2022), "PaLM", appendix B; the half for causal attention as in Dao (2023), "FlashAttention-2", section 4.
     """
-    heads = config.num_attention_heads * config.head_dim
-    attention = config.hidden_size * (2 * heads + 2 * config.num_key_value_heads * config.head_dim)
+    dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    heads = config.num_attention_heads * dim
+    attention = config.hidden_size * (2 * heads + 2 * config.num_key_value_heads * dim)
     layer = attention + 3 * config.hidden_size * config.intermediate_size
     weights = config.num_hidden_layers * layer + config.vocab_size * config.hidden_size
-    seen = min(context, config.sliding_window or context)
+    seen = min(context, getattr(config, "sliding_window", None) or context)
     return float(6 * weights + 6 * config.num_hidden_layers * heads * seen)
 
 

@@ -9,8 +9,10 @@ the priors). A run can be killed and goes on to the same losses; it can run in t
 """
 
 from hare_lab.training.background import Job, Status, job_name, launch
+from hare_lab.training.examples import Example, pack_examples
 from hare_lab.training.loop import fit
 from hare_lab.training.mixture import FIRST_STAGE, Order, Stage, order, recipe, repeats
+from hare_lab.training.new_tokens import add_tokens
 from hare_lab.training.packing import IGNORE, Packed, Rows, pack, pack_whole
 from hare_lab.training.perplexity import load_model, perplexity, score
 from hare_lab.training.report import Progress, TrainingReport
@@ -18,10 +20,11 @@ from hare_lab.training.scoring import evaluate, page_losses, precision_here
 from hare_lab.training.settings import Settings, rate_at
 from hare_lab.training.tokens import encode, load_tokenizer, train_tokenizer
 from hare_lab.training.train import CHECKPOINTS, Trained, continuation, model_card, train
+from hare_lab.training.tuning import Tuned, TuningReport, tune
 
 __all__ = [
-    "CHECKPOINTS", "FIRST_STAGE", "IGNORE", "Job", "Order", "Packed", "Progress", "Rows", "Settings", "Stage", "Status", "Trained",
-    "TrainingReport", "continuation", "encode", "evaluate", "fit", "job_name", "launch", "load_model", "load_tokenizer", "model_card",
-    "order", "pack", "pack_whole", "page_losses", "perplexity", "precision_here", "rate_at", "recipe", "repeats", "score", "train",
-    "train_tokenizer",
+    "CHECKPOINTS", "FIRST_STAGE", "IGNORE", "Example", "Job", "Order", "Packed", "Progress", "Rows", "Settings", "Stage", "Status",
+    "Trained", "TrainingReport", "Tuned", "TuningReport", "add_tokens", "continuation", "encode", "evaluate", "fit", "job_name",
+    "launch", "load_model", "load_tokenizer", "model_card", "order", "pack", "pack_examples", "pack_whole", "page_losses", "perplexity",
+    "precision_here", "rate_at", "recipe", "repeats", "score", "train", "train_tokenizer", "tune",
 ]  # fmt: skip

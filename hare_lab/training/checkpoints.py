@@ -41,7 +41,7 @@ def save(folder: Path, step: int, job: Mapping[str, Any], curve: list[list[Any]]
     shutil.rmtree(aside, ignore_errors=True)
     try:
         aside.mkdir(parents=True)
-        weights = dict(model.named_parameters())
+        weights = {name: p for name, p in model.named_parameters() if p.requires_grad}  # what does not change is at hand anyway
         save_file({name: p.detach().contiguous() for name, p in weights.items()}, aside / "model.safetensors")
         moments = {f"{name}.{kind}": optimizer.state[p][kind] for name, p in weights.items() if p in optimizer.state for kind in KINDS}
         save_file(moments, aside / "optimizer.safetensors")
@@ -100,6 +100,8 @@ def restore(checkpoint: Checkpoint, model: Any, optimizer: Any) -> None:
     moments = load_file(checkpoint.folder / "optimizer.safetensors")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
             parameter.copy_(weights[name])
             if f"{name}.{KINDS[0]}" in moments:
                 kept: dict[str, torch.Tensor] = {kind: moments[f"{name}.{kind}"].to(parameter.device) for kind in KINDS}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 CHUNK = 512  # rows of scores at a time: times 8,192 tokens they stay in a cache
 PRODUCTS = 512  # up to this context, whole matrices of scores are cheaper on a CPU than the blocks of scaled_dot_product_attention
 NAME = "hare"
+FAMILIES = ("mistral", "llama", "qwen2", "qwen3")  # whose attention and normalisation are the ones written here
 
 
 class ChunkedLoss(torch.autograd.Function):
@@ -136,10 +137,54 @@ class PagesLoss(nn.Module):
         return loss
 
 
+class OwnLoss(nn.Module):
+    """The same function for a model of any family: its own forward pass, one page a row, with nothing hastened."""
+
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model, self.dtype = model, dtype
+
+    def forward(self, tokens: Tensor, targets: Tensor, pages: Tensor, positions: Tensor) -> Tensor:
+        return own_losses(self.model, tokens, targets, pages, self.dtype).sum()
+
+
+def suits(model: Any) -> bool:
+    """Whether the pieces above do for this model what its own do; tests/test_tuning.py holds each family to that."""
+    config = model.config
+    return config.model_type in FAMILIES and not getattr(config, "use_sliding_window", False) and model.lm_head.bias is None
+
+
+def loss_of(model: Any, dtype: torch.dtype) -> nn.Module:
+    return PagesLoss(model, dtype) if suits(model) else OwnLoss(model, dtype)
+
+
+def own_losses(model: Any, tokens: Tensor, targets: Tensor, pages: Tensor, dtype: torch.dtype) -> Tensor:
+    """The loss of each token, 0 where there is nothing to learn, flat; each page is read by itself."""
+    new = torch.ones_like(pages, dtype=torch.bool)
+    new[:, 1:] = pages[:, 1:] != pages[:, :-1]
+    of = new.flatten().cumsum(0) - 1
+    at = torch.arange(len(of), device=of.device)
+    place = at - at[new.flatten()][of]
+    wanted = torch.bincount(of, (targets.flatten() >= 0).float()) > 0  # a page with nothing to learn needs no reading
+    number = wanted.cumsum(0) - 1
+    keep = wanted[of]
+    where = (number[of[keep]], place[keep])
+    found = torch.zeros(len(of), device=of.device)
+    if not bool(keep.any()):
+        return found
+    shape = (int(wanted.sum()), int(place[keep].max()) + 1)
+    ids, mask = torch.zeros(shape, dtype=torch.long, device=of.device), torch.zeros(shape, dtype=torch.long, device=of.device)
+    ids[where], mask[where] = tokens.flatten()[keep], 1
+    with torch.autocast(tokens.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    losses = F.cross_entropy(logits[where].float(), targets.flatten()[keep], reduction="none")
+    return found.masked_scatter(keep, losses)
+
+
 def read(model: Any, tokens: Tensor, pages: Tensor, positions: Tensor, dtype: torch.dtype) -> Tensor:
     """The model's last hidden states (batch, n, width) in `dtype`, each token having seen its own page alone."""
     with torch.autocast(tokens.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        mask = page_mask(pages, model.config.sliding_window)
+        mask = page_mask(pages, getattr(model.config, "sliding_window", None))
         if tokens.device.type == "cpu" and dtype == torch.bfloat16 and tokens.shape[1] <= PRODUCTS:
             mask = _bias(mask, tokens, dtype)
         seen = model.model(input_ids=tokens, position_ids=positions, attention_mask=mask, use_cache=False)
@@ -160,7 +205,7 @@ def hastened(model: Any) -> Iterator[None]:
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     before = model.config._attn_implementation
-    if before == NAME:  # an evaluation amid training
+    if before == NAME or not suits(model):  # an evaluation amid training, or a model that is left as it is
         yield
         return
     ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)

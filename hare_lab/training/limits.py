@@ -14,22 +14,27 @@ WEIGHT, GRADIENT, MOMENTS = 4, 4, 8  # bytes a parameter
 PIECES = 22  # numbers kept a token, layer and dimension between forward and backward; measured on hare-1m to hare-50m
 
 
-def memory_needed(parameters: int, layers: int, width: int, settings: Settings, precision: str) -> int:
-    """Bytes that training takes: weights, gradients, AdamW's moments, and what a pass keeps for its way back."""
-    fixed = parameters * (WEIGHT + GRADIENT + MOMENTS + (2 if precision == "bf16" else 0))
+def memory_needed(parameters: int, layers: int, width: int, settings: Settings, precision: str, learnt: int | None = None) -> int:
+    """Bytes that training takes: weights, gradients, AdamW's moments, and what a pass keeps for its way back.
+
+    `learnt` is how many of the parameters change; default: all.
+    """
+    changing = parameters if learnt is None else learnt
+    fixed = parameters * (WEIGHT + (2 if precision == "bf16" else 0)) + changing * (GRADIENT + MOMENTS)
     rows = min(settings.micro, settings.batch)
     return int(fixed + rows * settings.context * layers * width * PIECES * (3 if precision == "bf16" else 4))
 
 
-def disk_needed(parameters: int) -> int:
+def disk_needed(parameters: int, learnt: int | None = None) -> int:
     """Bytes that two checkpoints (the old one stays until the new one stands) and the final model take."""
-    return parameters * (2 * (WEIGHT + MOMENTS) + WEIGHT)
+    return (parameters if learnt is None else learnt) * 2 * (WEIGHT + MOMENTS) + parameters * WEIGHT
 
 
 def check_memory(model: Any, settings: Settings, precision: str, device: str, folder: Path | None) -> None:
     """Raise InputError where memory or disk will not do."""
     parameters = sum(p.numel() for p in model.parameters())
-    needed = memory_needed(parameters, model.config.num_hidden_layers, model.config.hidden_size, settings, precision)
+    learnt = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    needed = memory_needed(parameters, model.config.num_hidden_layers, model.config.hidden_size, settings, precision, learnt)
     # the weights are in memory by now
     free = available_memory() if device == "cpu" else None
     if free is not None and needed - parameters * WEIGHT > free:
@@ -40,9 +45,10 @@ def check_memory(model: Any, settings: Settings, precision: str, device: str, fo
     if folder:
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         room = shutil.disk_usage(there).free
-        if disk_needed(parameters) > room:
+        wanted = disk_needed(parameters, learnt)
+        if wanted > room:
             raise InputError(
-                f"checkpoints of this model take about {_gib(disk_needed(parameters))} and {_gib(room)} are free in {there}; free some "
+                f"checkpoints of this model take about {_gib(wanted)} and {_gib(room)} are free in {there}; free some "
                 "space or choose another folder"
             )
 

@@ -83,9 +83,9 @@ def fit(
     steps = math.ceil(tokens / per_step)
     order = mixture.order(sizes, recipe, steps * how.batch, seed=seed)
     job = _job(model, parts, how, recipe, steps, seed, precision)
-    peak_rate = how.learning_rate or _default_rate(model)
+    peak_rate = how.learning_rate or default_rate(model)
 
-    module = accelerator.prepare_model(kernels.PagesLoss(model, torch.bfloat16 if precision == "bf16" else torch.float32))
+    module = accelerator.prepare_model(kernels.loss_of(model, torch.bfloat16 if precision == "bf16" else torch.float32))
     optimizer = _optimizer(model, how)
     found = checkpoints.find(folder, job) if folder else None
     curve: list[list[Any]] = []
@@ -93,7 +93,7 @@ def fit(
     if found:
         checkpoints.restore(found, model, optimizer)
         begin, curve, spent = found.step, found.curve, found.seconds
-    work, peak = flops_per_token(model.config, how.context), matmul_peak(precision, device.type) * accelerator.num_processes
+    work, peak = _work(model, how.context), matmul_peak(precision, device.type) * accelerator.num_processes
     looks = {math.ceil(steps * (k + 1) / EVALUATIONS) for k in range(EVALUATIONS)} if heldout else set()
     saved, stopped = time.perf_counter(), False
     model.train()
@@ -189,14 +189,23 @@ def _optimizer(model: Any, how: Settings) -> Any:
     """AdamW with decay on matrices only: norms and biases have one dimension."""
     import torch
 
+    learnt = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": how.decay},
-        {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in learnt if p.ndim >= 2], "weight_decay": how.decay},
+        {"params": [p for p in learnt if p.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=0.0, betas=how.betas, eps=how.eps, fused=True)
 
 
-def _default_rate(model: Any) -> float:
+def _work(model: Any, context: int) -> float:
+    """Operations a token; of a model of another family only what its weights take."""
+    from hare_lab.training import kernels
+
+    return flops_per_token(model.config, context) if kernels.suits(model) else 6.0 * sum(p.numel() for p in model.parameters())
+
+
+def default_rate(model: Any) -> float:
+    """The peak learning rate of a model of this width that is trained from nothing."""
     from hare_lab.models import LADDER
 
     return replace(LADDER["hare-1.1b"], width=model.config.hidden_size).learning_rate
@@ -208,13 +217,20 @@ def _job(
     """What makes two runs the same run."""
     digest = hashlib.blake2b(digest_size=16)
     for name, rows in sorted(parts.items()):
-        for part in (name.encode(), rows.stream.tobytes(), rows.starts.tobytes()):
+        for part in (
+            name.encode(),
+            rows.stream.tobytes(),
+            rows.starts.tobytes(),
+            *(() if rows.learnt is None else (rows.learnt.tobytes(),)),
+        ):
             digest.update(part)
     sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     settings = {key: value for key, value in plain(how).items() if key not in ("checkpoint_minutes", "precision")}
     weights = hashlib.blake2b(next(model.parameters()).detach().float().cpu().numpy().tobytes(), digest_size=8).hexdigest()
+    kept = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    shape = {key: getattr(model.config, key, None) for key in sizes} | ({"kept as it is": kept} if kept else {})
     return {
-        "model": {key: getattr(model.config, key) for key in sizes}, "data": digest.hexdigest(), "settings": settings,
+        "model": shape, "data": digest.hexdigest(), "settings": settings,
         "stages": plain(stages), "steps": steps, "order seed": seed, "first weights": weights, "precision": precision,
     }  # fmt: skip
 

@@ -38,11 +38,15 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Packed:
-    """A set of pages, ready to train on: `stream` and `starts` as `encode` gives them, cut into rows of `context`."""
+    """A set of pages, ready to train on: `stream` and `starts` as `encode` gives them, cut into rows of `context`.
+
+    `learnt`, where it is given, says of each token of the stream whether a model learns to write it; else it learns them all.
+    """
 
     stream: NDArray[np.int32]
     starts: NDArray[np.int64]
     context: int
+    learnt: NDArray[np.bool_] | None = None
 
     @property
     def tokens(self) -> int:
@@ -60,6 +64,8 @@ class Packed:
         pages = np.searchsorted(self.starts, inside, side="right") - 1
         same = (self.starts[pages + 1] > places + 1) | across_pages
         learnt = (places + 1 < self.tokens) & same
+        if self.learnt is not None:
+            learnt &= self.learnt[following]
         targets = np.where(learnt, self.stream[following], IGNORE).astype(np.int64)
         if across_pages:
             positions = np.broadcast_to(np.arange(self.context), places.shape).copy()

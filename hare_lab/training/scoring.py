@@ -36,10 +36,13 @@ def page_losses(model: MistralForCausalLM, rows: Packed, *, precision: str = "fp
         for at in range(0, len(rows), batch):
             chosen = rows.rows(np.arange(at, min(at + batch, len(rows))))
             tokens, targets, page, positions = (torch.from_numpy(part).to(device) for part in chosen)
-            hidden = kernels.read(model, tokens, page, positions, kind).flatten(0, 1)
-            table = model.lm_head.weight.to(hidden.dtype)
-            chunks = zip(hidden.split(kernels.CHUNK), targets.flatten().split(kernels.CHUNK), strict=True)
-            each = [F.cross_entropy((h @ table.t()).float(), wanted, reduction="none", ignore_index=IGNORE) for h, wanted in chunks]
+            if kernels.suits(model):
+                hidden = kernels.read(model, tokens, page, positions, kind).flatten(0, 1)
+                table = model.lm_head.weight.to(hidden.dtype)
+                chunks = zip(hidden.split(kernels.CHUNK), targets.flatten().split(kernels.CHUNK), strict=True)
+                each = [F.cross_entropy((h @ table.t()).float(), wanted, reduction="none", ignore_index=IGNORE) for h, wanted in chunks]
+            else:
+                each = [kernels.own_losses(model, tokens, targets, page, kind)]
             where = chosen.pages.ravel()
             losses += np.bincount(where, torch.cat(each).double().cpu().numpy(), minlength=pages + 1)
             counts += np.bincount(where, chosen.targets.ravel() != IGNORE, minlength=pages + 1).astype(np.int64)

@@ -35,19 +35,8 @@ class Trained:
 
     def save(self, folder: str | Path) -> Path:
         """Write model (safetensors), tokenizer and model card into an existing folder."""
-        import transformers
-
         target = Path(folder)
-        verbosity = transformers.utils.logging.get_verbosity()
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        try:
-            self.model.save_pretrained(target, safe_serialization=True)
-            self.tokenizer.save_pretrained(target)
-        finally:
-            transformers.utils.logging.set_verbosity(verbosity)
-            transformers.utils.logging.enable_progress_bar()
-        (target / "README.md").write_text(model_card(self.report, self.priors, self.model.config), encoding="utf-8")
+        save_model(self.model, self.tokenizer, target, model_card(self.report, self.priors, self.model.config))
         return target
 
     def say(self, prompt: str = "", *, tokens: int = 60, seed: int = 0, temperature: float = 0.8) -> str:
@@ -115,6 +104,22 @@ def train(
         folder=Path(out) / CHECKPOINTS if out else None, watch=watch,
     )  # fmt: skip
     return Trained(built, known, report, statement)
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path, card: str) -> None:
+    """Write a standard model folder: config, safetensors, tokenizer, and the card as its README."""
+    import transformers
+
+    verbosity = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model.save_pretrained(folder, safe_serialization=True)
+        tokenizer.save_pretrained(folder)
+    finally:
+        transformers.utils.logging.set_verbosity(verbosity)
+        transformers.utils.logging.enable_progress_bar()
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def continuation(model: Any, tokenizer: Any, prompt: str = "", *, tokens: int = 60, seed: int = 0, temperature: float = 0.8) -> str:

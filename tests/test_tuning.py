@@ -1,0 +1,285 @@
+"""Fine-tuning: answers alone are learnt, no example sees another, a killed run goes on to the same losses, adapters merge exactly."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hare_lab import models, training
+from hare_lab.errors import InputError
+from hare_lab.training import adapters, kernels
+from hare_lab.training.packing import IGNORE
+
+TINY = training.Settings(context=32, batch=2, micro=2, precision="fp32", checkpoint_minutes=0)
+WORDS = ["the", "bee", "finds", "a", "flower", "and", "tells", "the", "hive", "where", "it", "stands", "in", "the", "sun"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads wait for each other where a machine is busy; the figures are the same."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    rng = np.random.default_rng(0)
+    return training.train_tokenizer([" ".join(rng.choice(WORDS, 20)) for _ in range(60)], 300)
+
+
+@pytest.fixture
+def tokenizer(vocabulary, tmp_path):
+    """A copy of its own, for tests that add to it."""
+    vocabulary.save_pretrained(tmp_path / "tokenizer")
+    return training.load_tokenizer(tmp_path / "tokenizer")
+
+
+def new(tokenizer, seed=0, tied=True):
+    model = models.build("hare-1m", vocabulary=len(tokenizer), seed=seed)
+    if not tied:
+        model.config.tie_word_embeddings = False
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone() * 0.5)
+    return model
+
+
+def examples_of(count, seed=0, low=3, high=20, size=290):
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        length = int(rng.integers(low, high))
+        first = int(rng.integers(1, length))
+        found.append(training.Example(rng.integers(3, size, length).tolist(), [place >= first for place in range(length)]))
+    return found
+
+
+def losses(tuned):
+    return [row[2] for row in tuned.report.training.curve]
+
+
+# --- examples and rows -----------------------------------------------------------------------------------------------
+
+
+@st.composite
+def any_examples(draw):
+    shapes = draw(st.lists(st.lists(st.booleans(), min_size=1, max_size=12), min_size=1, max_size=20))
+    ids = iter(range(1, 1000))
+    return [training.Example([next(ids) for _ in range(len(marks) + 1)], [False, *marks[:-1], True]) for marks in shapes]
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_examples(), st.integers(13, 40))
+def test_each_answer_token_is_learnt_once_and_nothing_else_is(examples, context):
+    rows = training.pack_examples(examples, context, pad_id=0)
+    batch = rows.rows(np.arange(len(rows)))
+    wanted = sorted(token for e in examples for token, learnt in zip(e.ids, e.answer, strict=True) if learnt)
+    assert sorted(batch.targets[batch.targets != IGNORE].tolist()) == wanted
+    assert sorted(batch.tokens[batch.tokens != 0].tolist()) == sorted(token for e in examples for token in e.ids)
+
+
+@settings(max_examples=60, deadline=None)
+@given(any_examples(), st.integers(13, 40))
+def test_no_example_is_cut_and_none_shares_its_page(examples, context):
+    rows = training.pack_examples(examples, context, pad_id=0)
+    batch = rows.rows(np.arange(len(rows)))
+    found = {}
+    for tokens, pages, positions in zip(batch.tokens, batch.pages, batch.positions, strict=True):
+        for page in np.unique(pages):
+            inside = pages == page
+            assert positions[inside].tolist() == list(range(inside.sum()))
+            assert page not in found, "a page stands in one row"
+            found[page] = tokens[inside].tolist()
+    whole = [ids for ids in found.values() if ids[0] != 0]
+    assert sorted(whole) == sorted(e.ids for e in examples)
+
+
+def test_short_examples_leave_little_of_a_row_empty():
+    rows = training.pack_examples(examples_of(200), 64, pad_id=0)
+    assert rows.learnt is not None and (rows.stream == 0).mean() < 0.06
+
+
+def test_an_example_says_what_is_wrong_with_it():
+    with pytest.raises(InputError, match="3 tokens and 2 marks"):
+        training.Example([1, 2, 3], [False, True])
+    with pytest.raises(InputError, match="no token to learn"):
+        training.Example([1, 2], [True, False])
+    with pytest.raises(InputError, match="no example to learn from"):
+        training.pack_examples([], 16, pad_id=0)
+    with pytest.raises(InputError, match="example 2 has 20 tokens, more than the 16 of a row"):
+        training.pack_examples([training.Example([1, 2], [False, True]), training.Example([1] * 20, [True] * 20)], 16, pad_id=0)
+
+
+# --- the loss --------------------------------------------------------------------------------------------------------
+
+
+def tiny(family, vocabulary=300):
+    """A model of another family, as transformers builds it."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    small = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128} if family == "gpt2" else sizes
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(family, vocab_size=vocabulary, **small)).eval()
+
+
+@pytest.mark.parametrize("family", ["mistral", "llama", "qwen2", "qwen3", "gemma3_text", "gpt2"])
+def test_the_loss_is_that_of_each_example_by_itself(family):
+    model, examples = tiny(family), examples_of(12, high=30)
+    assert kernels.suits(model) == (family in kernels.FAMILIES)
+    rows = training.pack_examples(examples, 64, pad_id=0)
+    batch = [torch.from_numpy(part) for part in rows.rows(np.arange(len(rows)))]
+    with kernels.hastened(model):
+        ours = kernels.loss_of(model, torch.float32)(*batch)
+        ours.backward()
+    slope = model.get_input_embeddings().weight.grad.clone()
+    model.zero_grad()
+    theirs = torch.zeros(())
+    for example in examples:
+        targets = torch.tensor([[token if learnt else IGNORE for token, learnt in zip(example.ids, example.answer, strict=True)]])
+        logits = model(torch.tensor([example.ids])).logits
+        theirs = theirs + torch.nn.functional.cross_entropy(logits[0, :-1].float(), targets[0, 1:], reduction="sum")
+    theirs.backward()
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(slope, model.get_input_embeddings().weight.grad, rtol=1e-3, atol=1e-4)
+    mean = training.evaluate(model, rows)
+    assert mean == pytest.approx(float(theirs.detach()) / sum(sum(e.answer[1:]) for e in examples), rel=1e-4)
+
+
+# --- tuning ----------------------------------------------------------------------------------------------------------
+
+
+def test_tuning_learns_answers_and_leaves_questions_alone(vocabulary):
+    model = new(vocabulary)
+    shape = [False] * 3 + [True] * 2
+    examples = [training.Example([10 + n, 20 + n, 30 + n, 100 + n, 2], shape) for n in range(8)]
+    tuned = training.tune(model, vocabulary, examples, epochs=60, learning_rate=1e-2, settings=TINY)
+    with torch.inference_mode():
+        said = model(torch.tensor([e.ids for e in examples])).logits.argmax(-1)
+    assert said[:, 2:4].tolist() == [e.ids[3:] for e in examples]
+    assert said[:, :2].tolist() != [e.ids[1:3] for e in examples]
+    assert tuned.report.finished and tuned.report.answers == 16 and losses(tuned)[-1] < 0.5 < losses(tuned)[0]
+
+
+def test_adapters_learn_with_a_fraction_of_the_numbers(vocabulary):
+    examples = [training.Example([10 + n, 20 + n, 100 + n % 2, 2], [False, False, True, True]) for n in range(8)]
+    tuned = training.tune(new(vocabulary), vocabulary, examples, epochs=30, learning_rate=1e-2, settings=TINY, method="lora")
+    assert losses(tuned)[-1] < losses(tuned)[0] - 1 and tuned.report.learnt < tuned.report.parameters / 2
+
+
+def test_a_killed_tuning_goes_on_to_the_same_losses(vocabulary, tmp_path):
+    for method in ("full", "lora"):
+        whole = training.tune(new(vocabulary), vocabulary, examples_of(30), epochs=2, settings=TINY, method=method)
+        out = tmp_path / method
+        some = {"epochs": 2, "settings": TINY, "method": method, "out": out}
+        first = training.tune(new(vocabulary), vocabulary, examples_of(30), watch=lambda p: p.step == 4, **some)
+        assert not first.report.finished and len(losses(first)) == 4
+        rest = training.tune(new(vocabulary), vocabulary, examples_of(30), **some)
+        assert losses(rest) == losses(whole) and "went on from the checkpoint of step 4" in rest.report.training.notes
+        for one, two in zip(rest.model.parameters(), whole.model.parameters(), strict=True):
+            assert torch.equal(one, two)
+        with pytest.raises(InputError, match="holds a checkpoint of another run"):
+            training.tune(new(vocabulary), vocabulary, examples_of(31), **some)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_merged_adapter_says_what_it_said_before_and_only_new_tokens_rows_moved(tokenizer, tied):
+    model = new(tokenizer, tied=tied)
+    added = training.add_tokens(model, tokenizer, ["<api_0>", "<api_1>"], {"<api_0>": "the bee", "<api_1>": "the hive"})
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    examples = [training.Example([5, 6, added["<api_0>"], 2], [False, False, True, True])] * 4
+    rows = training.pack_examples(examples, 32, pad_id=0)
+    with adapters.adapted(model, [added["<api_0>"]], seed=0):
+        training.fit(model, {"examples": rows}, 600, settings=training.Settings(context=32, batch=1, learning_rate=1e-2, decay=0.0))
+        with torch.inference_mode():
+            apart = model(torch.tensor([[5, 6, 7, 8]])).logits
+    with torch.inference_mode():
+        torch.testing.assert_close(model(torch.tensor([[5, 6, 7, 8]])).logits, apart, atol=1e-4, rtol=1e-4)
+    after = dict(model.named_parameters())
+    assert after.keys() == before.keys() and all(p.requires_grad for p in after.values())
+    assert not torch.equal(after["model.layers.0.self_attn.q_proj.weight"], before["model.layers.0.self_attn.q_proj.weight"])
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        if name in after:
+            moved = (after[name] != before[name]).any(1).nonzero().flatten().tolist()
+            assert moved == [added["<api_0>"]]
+
+
+def test_examples_longer_than_the_model_reads_are_left_out_and_counted(vocabulary):
+    model = new(vocabulary)
+    model.config.train_context = 32
+    long = training.Example([5] * 40, [False] + [True] * 39)
+    tuned = training.tune(model, vocabulary, [long, *examples_of(6)], epochs=1)
+    assert tuned.report.too_long == 1 and tuned.report.examples == 6 and "1 left out" in tuned._repr_html_()
+    with pytest.raises(InputError, match="none of the 1 examples fits 32 tokens"):
+        training.tune(model, vocabulary, [long], epochs=1)
+
+
+def test_heldout_examples_give_a_second_curve(vocabulary):
+    tuned = training.tune(new(vocabulary), vocabulary, examples_of(20), heldout=examples_of(5, seed=1), epochs=2, settings=TINY)
+    assert tuned.report.training.heldout_loss == pytest.approx(
+        training.evaluate(tuned.model, training.pack_examples(examples_of(5, seed=1), 32, pad_id=0)), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"method": "qlora"}, 'method "qlora" is unknown; choose full or lora'),
+        ({"epochs": 0}, "0 readings"),
+        ({"epochs": float("nan")}, "nan readings"),
+        ({"examples": []}, "no example to learn from"),
+        ({"examples": [training.Example([1, 9_999], [False, True])]}, "example 1 has a token that the model lacks"),
+        ({"learning_rate": -1.0}, "learning rate is -1"),
+    ],
+)
+def test_bad_tuning_is_one_sentence(vocabulary, change, sentence):
+    asked = {"examples": examples_of(3), "epochs": 1} | change
+    with pytest.raises(InputError, match=sentence):
+        training.tune(new(vocabulary), vocabulary, asked.pop("examples"), **asked)
+
+
+def test_a_tuned_model_is_a_standard_folder(vocabulary, tmp_path):
+    tuned = training.tune(new(vocabulary), vocabulary, examples_of(8), epochs=1, settings=TINY, name="hare-1m")
+    folder = tuned.save(tmp_path / "new" / "tuned")
+    again, known = training.load_model(folder)
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        torch.testing.assert_close(again(ids).logits, tuned.model(ids).logits)
+    assert len(known) == len(vocabulary) and (folder / "model.safetensors").exists()
+    card = (folder / "README.md").read_text()
+    assert "| tuned from | hare-1m |" in card and tuned.report.training.data in card
+    json.dumps(tuned.report.to_dict())
+
+
+# --- new tokens ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_new_token_begins_as_the_mean_of_its_description(tokenizer, tied):
+    model = new(tokenizer, tied=tied)
+    tables = [model.get_input_embeddings().weight.detach().clone(), model.get_output_embeddings().weight.detach().clone()]
+    words = tokenizer("the bee tells", add_special_tokens=False)["input_ids"]
+    added = training.add_tokens(model, tokenizer, ["<api_0>", "<api_1>"], {"<api_0>": "the bee tells", "<api_1>": "a flower"})
+    for before, after in zip(tables, (model.get_input_embeddings().weight, model.get_output_embeddings().weight), strict=True):
+        torch.testing.assert_close(after[added["<api_0>"]], before[words].mean(0))
+        assert torch.equal(after[: len(before)], before)
+    assert model.config.vocab_size == len(tokenizer) == 302 - (300 - len(tables[0]))
+    assert (model.get_input_embeddings().weight is model.get_output_embeddings().weight) == tied
+    ids = tokenizer("the bee<api_1>the hive", add_special_tokens=False)["input_ids"]
+    assert ids.count(added["<api_1>"]) == 1 and tokenizer.decode(ids, skip_special_tokens=True) == "the beethe hive"
+
+
+def test_bad_new_tokens_are_named_and_nothing_is_added(tokenizer):
+    model, size = new(tokenizer), len(tokenizer)
+    for names, describe, sentence in (
+        (["<s>"], {"<s>": "x"}, '"<s>" is a token already'),
+        (["<a>", "<a>"], {"<a>": "x"}, '"<a>" comes twice'),
+        (["<a>"], {}, '"<a>" has no description'),
+        ([" "], {" ": "x"}, "is blank"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            training.add_tokens(model, tokenizer, names, describe)
+    assert len(tokenizer) == size == model.get_input_embeddings().num_embeddings
