@@ -28,6 +28,7 @@ from hare_lab.cli.run import run
 from hare_lab.cli.score import score
 from hare_lab.cli.synthesize import synthesize
 from hare_lab.cli.train import train
+from hare_lab.cli.tune import tune
 from hare_lab.errors import InputError
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ app.command()(leakage)
 app.command()(curate)
 app.command()(synthesize)
 app.command()(train)
+app.command()(tune)
 app.command()(evaluate)
 app.command()(experiment)
 app.command()(bench)

@@ -9,6 +9,8 @@ the priors). A run can be killed and goes on to the same losses; it can run in t
 """
 
 from hare_lab.training.background import Job, Status, job_name, launch
+from hare_lab.training.chat import TEMPLATES, answers, chat_examples, chat_prompt, reply, set_template
+from hare_lab.training.conversations import conversations, from_exercises
 from hare_lab.training.examples import Example, pack_examples
 from hare_lab.training.loop import fit
 from hare_lab.training.mixture import FIRST_STAGE, Order, Stage, order, recipe, repeats
@@ -20,11 +22,12 @@ from hare_lab.training.scoring import evaluate, page_losses, precision_here
 from hare_lab.training.settings import Settings, rate_at
 from hare_lab.training.tokens import encode, load_tokenizer, train_tokenizer
 from hare_lab.training.train import CHECKPOINTS, Trained, continuation, model_card, train
-from hare_lab.training.tuning import Tuned, TuningReport, tune
+from hare_lab.training.tuning import Tuned, TuningReport, tune, tuning_settings
 
 __all__ = [
-    "CHECKPOINTS", "FIRST_STAGE", "IGNORE", "Example", "Job", "Order", "Packed", "Progress", "Rows", "Settings", "Stage", "Status",
-    "Trained", "TrainingReport", "Tuned", "TuningReport", "add_tokens", "continuation", "encode", "evaluate", "fit", "job_name",
-    "launch", "load_model", "load_tokenizer", "model_card", "order", "pack", "pack_examples", "pack_whole", "page_losses", "perplexity",
-    "precision_here", "rate_at", "recipe", "repeats", "score", "train", "train_tokenizer", "tune",
+    "CHECKPOINTS", "FIRST_STAGE", "IGNORE", "TEMPLATES", "Example", "Job", "Order", "Packed", "Progress", "Rows", "Settings", "Stage",
+    "Status", "Trained", "TrainingReport", "Tuned", "TuningReport", "add_tokens", "answers", "chat_examples", "chat_prompt",
+    "continuation", "conversations", "encode", "evaluate", "fit", "from_exercises", "job_name", "launch", "load_model",
+    "load_tokenizer", "model_card", "order", "pack", "pack_examples", "pack_whole", "page_losses", "perplexity", "precision_here",
+    "rate_at", "recipe", "repeats", "reply", "score", "set_template", "train", "train_tokenizer", "tune", "tuning_settings",
 ]  # fmt: skip

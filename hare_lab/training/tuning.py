@@ -19,7 +19,6 @@ from hare_lab.report_base import Report
 from hare_lab.training import mixture
 from hare_lab.training.examples import Example, pack_examples
 from hare_lab.training.loop import default_rate, fit
-from hare_lab.training.packing import Packed
 from hare_lab.training.report import Progress, TrainingReport
 from hare_lab.training.settings import Settings
 from hare_lab.training.train import CHECKPOINTS, save_model
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 Method = Literal["full", "lora"]
 LONGEST = 2_048  # tokens of a row, where neither the model nor the settings say less
 SHORTEST = 256  # a row of short examples is no shorter, so that little of it is fill
-STEPS = 50  # a reading of the examples takes at least so many steps where there are rows enough, so that few examples do teach
+STEPS = 25  # a reading of the examples takes at least so many steps where there are rows enough, so that few examples do teach
 RATES: dict[str, float] = {"full": 0.25, "lora": 1.0}  # of the rate that the size was trained with from nothing; our choice
 
 
@@ -137,8 +136,7 @@ def tune(
     examples : to learn from, in any order; those longer than a row are left out and counted
     epochs : how many times each is read; may be a fraction
     learning_rate : peak; default: a quarter of the rate that a model of this width is trained with from nothing, all of it with LoRA
-    settings : default: rows as long as the longest example needs and the model was trained for, batches that make a reading at least
-        50 steps where there are rows enough
+    settings : default: as `tuning_settings` has them
     method : "full" learns every weight; "lora" adapters of rank 16 in every linear layer, merged into the model at the end, and the
         table rows of added tokens that occur in the examples
     heldout : never learnt from, for a second curve
@@ -170,7 +168,9 @@ def tune(
     _known(model, [*examples, *heldout])
     called = name or getattr(model, "name_or_path", "") or "a model in memory"
     rate = learning_rate or (settings.learning_rate if settings else None) or RATES[method] * default_rate(model)
-    context = settings.context if settings else _context(model, tokenizer, examples)
+    how = settings or tuning_settings(model, tokenizer, examples)
+    how = replace(how, learning_rate=rate, decay=0.0 if method == "lora" else how.decay)  # decay would move what is to stay
+    context = how.context
     order = np.random.default_rng([seed, 0]).permutation(len(examples)).tolist()
     fitting = [examples[i] for i in order if len(examples[i].ids) <= context]
     if not fitting:
@@ -178,7 +178,6 @@ def tune(
     pad = next(int(i) for i in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if i is not None)
     rows = pack_examples(fitting, context, pad_id=pad)
     held = [example for example in heldout if len(example.ids) <= context]
-    how = _settings(settings, rows, rate, method)
     model.float()
     new = _added(tokenizer, fitting) if method == "lora" else []
     with adapters.adapted(model, new, seed) if method == "lora" else nullcontext():
@@ -227,16 +226,14 @@ def context_of(model: Any, tokenizer: Any) -> int:
     return min(LONGEST, int(tokenizer.model_max_length), *(int(n) for n in told if n))
 
 
-def _context(model: Any, tokenizer: Any, examples: Sequence[Example]) -> int:
-    most = context_of(model, tokenizer)
-    longest = max((len(example.ids) for example in examples if len(example.ids) <= most), default=most)
-    return min(most, max(SHORTEST, -(-longest // 64) * 64))
-
-
-def _settings(given: Settings | None, rows: Packed, rate: float, method: str) -> Settings:
-    batch = max(1, min(16, len(rows) // STEPS))
-    how = given or Settings(context=rows.context, batch=batch, micro=batch)
-    return replace(how, learning_rate=rate, decay=0.0 if method == "lora" else how.decay)  # decay would move what is to stay
+def tuning_settings(model: Any, tokenizer: Any, examples: Sequence[Example], context: int | None = None) -> Settings:
+    """The usual settings: rows as long as the longest example needs and the model was trained for (or `context`), and batches that
+    make one reading at least 25 steps where there are rows enough, of at most 16 rows."""
+    most = context or context_of(model, tokenizer)
+    fitting = [len(example.ids) for example in examples if len(example.ids) <= most]
+    length = context or min(most, max(SHORTEST, -(-max(fitting, default=most) // 64) * 64))
+    batch = max(1, min(16, sum(fitting) // length // STEPS))
+    return Settings(context=length, batch=batch, micro=batch)
 
 
 def _known(model: Any, examples: Sequence[Example]) -> None:

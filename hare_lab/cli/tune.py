@@ -1,0 +1,78 @@
+"""`hare-lab tune`: conversations and a model in, a model that answers out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hare_lab.cli.options import Limit, Seed
+from hare_lab.cli.results import results, say
+from hare_lab.errors import InputError
+
+
+def tune(
+    data: Annotated[str, typer.Argument(help='Conversations: JSON lines of {"messages": [{"role": ..., "content": ...}, ...]}.')],
+    model: Annotated[str, typer.Option(help="The model to tune: a folder, as `hare-lab train` makes it, or a hub id.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tuned model; checkpoints in it let a killed run go on.")],
+    method: Annotated[str, typer.Option(help="full (every weight) or lora (adapters, merged at the end).")] = "full",
+    template: Annotated[str, typer.Option(help="auto (the model's own, else hare), own, hare or chatml.")] = "auto",
+    epochs: Annotated[float, typer.Option(help="How many times each conversation is read.")] = 3,
+    heldout: Annotated[float, typer.Option(help="Share of the conversations that is not learnt from, for a second curve.")] = 0.05,
+    context: Annotated[int | None, typer.Option(help="Tokens read at once (default: what the longest needs).", min=2)] = None,
+    batch: Annotated[int | None, typer.Option(help="Rows a step (default: by the number of conversations, at most 16).")] = None,
+    rate: Annotated[float | None, typer.Option(help="Peak learning rate (default: by the model's width and the method).")] = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    seed: Seed = 0,
+    limit: Limit = None,
+) -> None:
+    """Fine-tune a model on conversations; the loss is on the answers only."""
+    import numpy as np
+    from tqdm.auto import tqdm
+
+    from hare_lab import training
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; give a folder")
+    if not 0 <= heldout < 1:
+        raise InputError(f"--heldout is {heldout:g}; it is a share, 0 or more and below 1")
+    if method not in ("full", "lora"):
+        raise InputError(f"--method {method} is unknown; choose full or lora")
+    talks = training.conversations(data, limit=limit)
+    known, tokenizer = training.load_model(model)
+    chosen = training.set_template(known, tokenizer, template)
+    examples = training.chat_examples(talks, tokenizer)
+    order = np.random.default_rng(seed).permutation(len(examples)).tolist()
+    aside = round(heldout * len(examples))
+    usual = training.tuning_settings(known, tokenizer, examples, context)
+    judged: Any = precision  # words, until they have been judged
+    settings = replace(usual, precision=judged, batch=batch or usual.batch, micro=batch or usual.batch)
+    picked: Any = method
+    with tqdm(unit=" steps", desc=f"tuning {Path(model).name}", disable=None) as bar:
+
+        def watch(progress: training.Progress) -> None:
+            bar.total = progress.steps
+            bar.update(progress.step - bar.n)
+            bar.set_postfix_str(f"loss {progress.loss:.3f}")
+
+        tuned = training.tune(
+            known, tokenizer, [examples[i] for i in order[aside:]], heldout=[examples[i] for i in order[:aside]], epochs=epochs,
+            learning_rate=rate, settings=settings, method=picked, out=out, name=model, seed=seed, watch=watch,
+        )  # fmt: skip
+    report = tuned.report
+    with results(out) as folder:
+        tuned.save(folder)
+        (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
+    run = report.training
+    held = f", held out {run.heldout_loss:.3f}" if run.heldout_loss is not None else ""
+    lines = [
+        f"{report.examples:,} conversations in template {chosen}, {report.answers:,} answer tokens, read {epochs:g} times in "
+        f"{run.seconds:.0f} s: loss {run.first_loss:.3f} to {run.last_loss:.3f}{held}",
+        *([f"{report.too_long:,} left out, longer than {report.context} tokens"] if report.too_long else []),
+        *run.notes,
+        f"Results in {out}: model.safetensors, config.json, tokenizer.json, chat_template.jinja, README.md, report.json",
+    ]
+    say("\n".join(lines))
