@@ -103,6 +103,27 @@ def test_a_model_was_trained_that_learnt_and_can_be_loaded(done):
     assert {"training_costs", "loss_curve"} <= {path.stem for path in (done.folder / "figures").glob("*.csv")}
 
 
+def test_the_model_is_judged_on_pages_it_never_read_and_every_score_has_its_chance(done):
+    bits, scores = done.load("bits"), done.load("task_scores")
+    assert 1 < bits.macro.low <= bits.macro.value <= bits.macro.high < 8 and bits.unfaithful == 0
+    trained_on = done.load("curated").train_test_split(test_size=0.05, seed=done.seed)["train"]
+    assert not set(done.load("page_bits")["id"]) & set(trained_on["id"])
+    assert {score.task for score in scores.scores} == {"bundled-choice", "bundled-cloze"}
+    assert all(score.chance == 0.25 and 0 < score.stderr < 0.1 for score in scores.scores)
+    assert {"bits_by_topic", "task_scores", "leaderboard"} <= {path.stem for path in (done.folder / "figures").glob("*.csv")}
+
+
+def test_the_experiment_ran_every_cell_of_its_plan_at_equal_tokens_and_is_listed(done):
+    plan, result = done.load("plan"), done.load("experiment")
+    assert result.complete and len(result.cells) == len(plan["arms"]) * len(plan["seeds"])
+    assert result.cells["tokens"].nunique() == 1 and set(result.cells[result.cells["leaked"]]["arm"]) == {"leaked"}
+    assert set(result.differences["arm"]) == {arm["name"] for arm in plan["arms"]} - {plan["baseline"]}
+    assert (result.differences["p_holm"] >= result.differences["p"] - 1e-12).all()
+    listed = [json.loads(line) for line in (done.folder.parent / "experiments.jsonl").read_text().splitlines()]
+    assert [row["event"] for row in listed] == ["registered", "finished"] and listed[0]["plan"] == result.plan
+    assert {"arm_differences", "ablation_curves", "score_against_priors"} <= {path.stem for path in (done.folder / "figures").glob("*.csv")}
+
+
 def test_the_concise_set_spends_its_budget_on_what_the_priors_ask_for_and_on_no_leak(done):
     prepared, choices, curated = (done.load(name) for name in ("prepared", "choices", "curated"))
     report = done.load("curation")
