@@ -17,7 +17,7 @@ from hare_lab.priors import load as load_priors
 from hare_lab.run import notebooks, read_run
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.timeout(2_400)  # nine notebooks: minutes on an idle machine, many more on a busy one
+pytestmark = pytest.mark.timeout(2_400)  # eleven notebooks: minutes on an idle machine, many more on a busy one
 
 
 @pytest.fixture(scope="module")
@@ -108,14 +108,18 @@ def test_the_model_is_judged_on_pages_it_never_read_and_every_score_has_its_chan
     assert 1 < bits.macro.low <= bits.macro.value <= bits.macro.high < 8 and bits.unfaithful == 0
     trained_on = done.load("curated").train_test_split(test_size=0.05, seed=done.seed)["train"]
     assert not set(done.load("page_bits")["id"]) & set(trained_on["id"])
-    assert {score.task for score in scores.scores} == {"bundled-choice", "bundled-cloze"}
-    assert all(score.chance == 0.25 and 0 < score.stderr < 0.1 for score in scores.scores)
+    assert [score.task for score in scores.scores] == ["bundled-choice", "bundled-cloze", "my_questions"]
+    assert all(score.chance == 0.25 and 0 < score.stderr < 0.1 for score in scores.scores[:2])
+    assert scores["my_questions"].items == 3
+    board = pd.read_csv(done.folder / "figures" / "leaderboard.csv").set_index("origin")
+    assert board.loc["yours", "MMLU"] != board.loc["yours", "MMLU"] and board.loc["yours", "bundled-choice"] > 0
     assert {"bits_by_topic", "task_scores", "leaderboard"} <= {path.stem for path in (done.folder / "figures").glob("*.csv")}
 
 
 def test_the_experiment_ran_every_cell_of_its_plan_at_equal_tokens_and_is_listed(done):
     plan, result = done.load("plan"), done.load("experiment")
     assert result.complete and len(result.cells) == len(plan["arms"]) * len(plan["seeds"])
+    assert {"random", "quality only", "diversity only", "priors", "D1+D2", "D1+D2+D3", "leaked"} <= {arm["name"] for arm in plan["arms"]}
     assert result.cells["tokens"].nunique() == 1 and set(result.cells[result.cells["leaked"]]["arm"]) == {"leaked"}
     assert set(result.differences["arm"]) == {arm["name"] for arm in plan["arms"]} - {plan["baseline"]}
     assert (result.differences["p_holm"] >= result.differences["p"] - 1e-12).all()

@@ -172,14 +172,17 @@ def _from_hub(model: LanguageModel, name: str, limit: int | None, seed: int) -> 
 
 
 def _evaluate(model: LanguageModel, names: list[str], manager: Any, shots: int | None, limit: int | None, seed: int) -> Any:
+    from unittest.mock import patch
+
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
     engine = HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=BATCH, max_length=model.context)
-    return simple_evaluate(
-        model=engine, tasks=names, task_manager=manager, num_fewshot=shots, limit=limit, bootstrap_iters=0 if shots is None else 1_000,
-        random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed, fewshot_random_seed=seed,
-    )  # fmt: skip
+    with patch("lm_eval.evaluator.add_env_info", lambda results: None):  # it asks pip for its list each time: seconds, for a note
+        return simple_evaluate(
+            model=engine, tasks=names, task_manager=manager, num_fewshot=shots, limit=limit, bootstrap_iters=0 if shots is None else 1_000,
+            random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed, fewshot_random_seed=seed,
+        )  # fmt: skip
 
 
 def _chance(results: Any, told: float) -> float:
