@@ -10,7 +10,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hare_lab import models, training
+from hare_lab import evaluation, figures, models, training
 from hare_lab.errors import InputError
 from hare_lab.training import adapters, kernels
 from hare_lab.training.packing import IGNORE
@@ -345,6 +345,10 @@ def test_the_answers_and_the_signs_that_end_them_are_learnt_and_nothing_else(fra
     found = learnt(example)
     assert [tokenizer.decode(part[:-1]) for part in found] == [m["content"].strip() for m in talk if m["role"] == "assistant"]
     assert all(part[-1] == end for part in found)
+    shown = training.stretches(example, tokenizer)
+    assert "".join(text for _, text in shown) == tokenizer.decode(example.ids) and [w for w, _ in shown] == ["read", "learnt"] * len(
+        found
+    ) + ["read"]
     begins = [place for place, token in enumerate(example.ids) if token == tokenizer.convert_tokens_to_ids(training.TEMPLATES[name].begin)]
     assert len(begins) == len(talk) + (name == "hare" and talk[0]["role"] != "system")
 
@@ -474,6 +478,52 @@ def test_conversations_come_from_files_datasets_and_exercises(tmp_path):
     assert [[m["content"] for m in talk] for talk in made] == [["Which?\nA. one\nB. two", "B. two"], ["Fill the gap: A ____.", "bee"]]
     with pytest.raises(InputError, match="no exercise among these samples"):
         training.from_exercises(rows[2:])
+
+
+# --- before and after ------------------------------------------------------------------------------------------------
+
+
+def scores(name, *rights):
+    return evaluation.Scores(name, tuple(evaluation.Score.of(f"task {n}", "acc", right / 200, 200, 0.25) for n, right in enumerate(rights)))
+
+
+def test_the_effect_of_tuning_stands_beside_the_papers():
+    effect = evaluation.tuning_effect(scores("before", 50, 50), scores("after", 90, 54)).set_index("task")
+    assert effect.loc["task 0", ["change", "sure"]].tolist() == [pytest.approx(0.2), True]
+    assert effect.loc["task 1", ["change", "sure"]].tolist() == [pytest.approx(0.02), False]
+    paper = effect[effect["origin"] == "paper"]
+    assert list(paper.index) == ["MMLU", "ARC-C", "TruthfulQA", "WinoGrande", "HellaSwag", "GSM8K"]
+    assert paper.loc["GSM8K", "change"] == pytest.approx(0.075) and 100 * paper["after"].mean() == pytest.approx(40.0, abs=0.05)
+    with pytest.raises(InputError, match="ask the same tasks"):
+        evaluation.tuning_effect(scores("before", 50), scores("after", 90, 54))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_a_change_lies_in_its_interval_and_no_change_is_never_sure(first, second):
+    row = evaluation.tuning_effect(scores("a", first), scores("b", second)).iloc[0]
+    assert row["low"] <= row["change"] <= row["high"] and not (first == second and row["sure"])
+
+
+def test_newcombes_interval_is_that_of_his_table():
+    """Newcombe (1998), table II, method 10: 56 of 70 against 48 of 80 gives 0.2, 0.0524 to 0.3339."""
+    from hare_lab.evaluation.effect import change
+
+    one, other = evaluation.Score.of("t", "acc", 48 / 80, 80, 0.25), evaluation.Score.of("t", "acc", 56 / 70, 70, 0.25)
+    assert change(one, other) == (pytest.approx(0.2), pytest.approx(0.0524, abs=1e-4), pytest.approx(0.3339, abs=1e-4))
+
+
+@pytest.mark.parametrize("theme", ["screen", "paper", "talk"])
+def test_the_figure_of_the_effect_says_what_is_sure(theme):
+    effect = evaluation.tuning_effect(scores("a", 50, 50), scores("b", 90, 54))
+    figure = figures.tuning_effect(effect, theme=theme)
+    assert figure.layout.title.text == "<b>Tuning surely raised one of your two scores</b>"
+    nothing = figures.tuning_effect(effect.iloc[1:2], theme=theme)
+    assert nothing.layout.title.text == "<b>Your score may not have moved by tuning</b>"
+    hostile = figures.tuning_effect(effect.assign(task="<b>%{x}$"), theme=theme)
+    assert "<b>" not in "".join(hostile.layout.yaxis.ticktext).replace("<i>", "").replace("</i>", "")
+    with pytest.raises(InputError, match="column sure is missing"):
+        figures.tuning_effect(effect.drop(columns="sure"))
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ Formulas, sources and what was checked against what: docs/evaluation.md.
 """
 
 from hare_lab.evaluation.bits import BitsPerByte, bits_difference, bits_per_byte, page_bits
+from hare_lab.evaluation.effect import tuning_effect
 from hare_lab.evaluation.harness import PAPER, run_tasks
 from hare_lab.evaluation.language_model import LanguageModel, load_model, wrap
 from hare_lab.evaluation.leaderboard import leaderboard
@@ -24,5 +25,5 @@ from hare_lab.evaluation.tasks import Item, Task, bundled_tasks, read_task
 __all__ = [
     "PAPER", "BitsPerByte", "Item", "LanguageModel", "Score", "Scores", "Split", "Task", "bits_difference", "bits_per_byte",
     "bundled_tasks", "copy_families", "hold_out", "leaderboard", "load_model", "page_bits", "read_task", "run_tasks", "side_by_side",
-    "wrap",
+    "tuning_effect", "wrap",
 ]  # fmt: skip

@@ -22,6 +22,7 @@ from hare_lab.figures.quality import quality_by_topic, quality_reasons, rule_fai
 from hare_lab.figures.synthesis import coverage_before_after, synthesis_composition, synthesis_funnel, synthesis_pipeline
 from hare_lab.figures.topics import diversity_profile, topic_hierarchy, topic_sizes
 from hare_lab.figures.training import learning_rate, loss_curve, training_costs
+from hare_lab.figures.tuning import tuning_effect
 
 __all__ = [
     "FORMATS", "THEMES", "ablation_curves", "arm_differences", "before_after_map", "bits_by_topic", "cleaning_funnel", "color_of",
@@ -29,5 +30,6 @@ __all__ = [
     "from_json", "has_browser", "holes_map", "html", "image", "leaderboard", "leak_counts", "leak_deltas", "leaks_on_map",
     "learning_rate", "loss_curve", "page_lengths", "quality_by_topic", "quality_diversity", "quality_reasons", "repetition_rates",
     "rule_failures", "score_against_priors", "similarity_histogram", "subject_coverage", "synthesis_composition", "synthesis_funnel",
-    "synthesis_pipeline", "task_scores", "themed", "topic_hierarchy", "topic_map", "topic_sizes", "training_costs", "wanted_and_have",
+    "synthesis_pipeline", "task_scores", "themed", "topic_hierarchy", "topic_map", "topic_sizes", "training_costs", "tuning_effect",
+    "wanted_and_have",
 ]  # fmt: skip

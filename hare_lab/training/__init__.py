@@ -9,7 +9,7 @@ the priors). A run can be killed and goes on to the same losses; it can run in t
 """
 
 from hare_lab.training.background import Job, Status, job_name, launch
-from hare_lab.training.chat import TEMPLATES, answers, chat_examples, chat_prompt, reply, set_template
+from hare_lab.training.chat import TEMPLATES, answers, chat_examples, chat_prompt, reply, set_template, stretches
 from hare_lab.training.conversations import conversations, from_exercises
 from hare_lab.training.examples import Example, pack_examples
 from hare_lab.training.loop import fit
@@ -29,5 +29,5 @@ __all__ = [
     "Status", "Trained", "TrainingReport", "Tuned", "TuningReport", "add_tokens", "answers", "chat_examples", "chat_prompt",
     "continuation", "conversations", "encode", "evaluate", "fit", "from_exercises", "job_name", "launch", "load_model",
     "load_tokenizer", "model_card", "order", "pack", "pack_examples", "pack_whole", "page_losses", "perplexity", "precision_here",
-    "rate_at", "recipe", "repeats", "reply", "score", "set_template", "train", "train_tokenizer", "tune", "tuning_settings",
+    "rate_at", "recipe", "repeats", "reply", "score", "set_template", "stretches", "train", "train_tokenizer", "tune", "tuning_settings",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from hare_lab.errors import InputError
@@ -117,6 +118,14 @@ def chat_prompt(messages: Sequence[Message], tokenizer: Any) -> list[int]:
         return [*_frame(messages, tokenizer, marks)[0], begin, *_plain(tokenizer)("assistant\n")]
     _no_signs(messages, tokenizer, "the conversation")
     return _plain(tokenizer, signs=True)(_render(messages, tokenizer, "the conversation", ask=True))
+
+
+def stretches(example: Example, tokenizer: Any) -> list[tuple[str, str]]:
+    """An example as a person can check it: its text cut where learning begins and ends, each piece with `read` or `learnt`."""
+    found = []
+    for learnt, run in groupby(zip(example.ids, example.answer, strict=True), key=lambda pair: pair[1]):
+        found.append(("learnt" if learnt else "read", str(tokenizer.decode([token for token, _ in run]))))
+    return found
 
 
 def reply(
