@@ -15,7 +15,8 @@ __version__ = "0.1.0"
 
 MODULES = (
     "priors", "run", "figures", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "quality", "coverage", "leakage",
-    "curation", "synthesis", "models", "training", "evaluation", "experiment", "texts", "mapping", "preparing", "notebook", "cli",
+    "curation", "synthesis", "models", "training", "evaluation", "experiment", "tool_calling", "texts", "mapping", "preparing",
+    "notebook", "cli",
 )  # fmt: skip
 
 __all__ = ["MODULES", "__version__"]

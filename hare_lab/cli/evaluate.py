@@ -27,15 +27,26 @@ def evaluate(
     ] = None,
     pages: Annotated[str | None, typer.Option(help="Held-out pages to measure bits per byte on, as CORPUS elsewhere.")] = None,
     group: Annotated[str | None, typer.Option(help="The column of the pages that names their topic.")] = None,
+    tools: Annotated[
+        str | None, typer.Option(help="Function calls of a model tuned for tools: bundled, or a JSON-lines file of text and call.")
+    ] = None,
+    embedder: Annotated[str | None, typer.Option("--model", help="Embedding model for --tools (default: the bundled MiniLM).")] = None,
     seed: Seed = 0,
     limit: Limit = None,
     column: Column = None,
 ) -> None:
-    """Score a model on tasks, and in bits per byte on held-out pages."""
+    """Score a model on tasks, in bits per byte on held-out pages, or in function calls."""
     from hare_lab import evaluation, figures
 
     if more and not tasks:
         raise InputError(f"{' '.join(more)}: one model at a time; name tasks after --tasks")
+    if tools:
+        from hare_lab.cli.tools import evaluate_tools
+
+        if tasks or pages:
+            raise InputError("--tools stands alone; score tasks and pages by a command of their own")
+        evaluate_tools(model_dir, tools, out, limit, seed, embedder)
+        return
     asked = _tasks([*tasks, *(more or ())] if tasks else [] if pages else ["bundled"], limit, seed)
     model = evaluation.load_model(model_dir)
     with results(out) as folder:

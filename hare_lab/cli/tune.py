@@ -15,7 +15,13 @@ from hare_lab.errors import InputError
 
 
 def tune(
-    data: Annotated[str, typer.Argument(help='Conversations: JSON lines of {"messages": [{"role": ..., "content": ...}, ...]}.')],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help='Conversations: JSON lines of {"messages": [{"role": ..., "content": ...}, ...]}. With --tools: bundled, or JSON lines '
+            'of {"text": ..., "call": {"name": ..., "arguments": {...}} or null}.'
+        ),
+    ],
     model: Annotated[str, typer.Option(help="The model to tune: a folder, as `hare-lab train` makes it, or a hub id.")],
     out: Annotated[Path, typer.Option(help="Folder for the tuned model; checkpoints in it let a killed run go on.")],
     method: Annotated[str, typer.Option(help="full (every weight) or lora (adapters, merged at the end).")] = "full",
@@ -26,10 +32,13 @@ def tune(
     batch: Annotated[int | None, typer.Option(help="Rows a step (default: by the number of conversations, at most 16).")] = None,
     rate: Annotated[float | None, typer.Option(help="Peak learning rate (default: by the model's width and the method).")] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    tools: Annotated[bool, typer.Option("--tools", help="Learn to call functions.")] = False,
+    functions: Annotated[Path | None, typer.Option(help="With --tools: a JSON list of schemas (default: the bundled telephone's).")] = None,
+    text: Annotated[str, typer.Option(help="With --tools: pages that invented names and nonsense are made of.")] = "demo",
     seed: Seed = 0,
     limit: Limit = None,
 ) -> None:
-    """Fine-tune a model on conversations; the loss is on the answers only."""
+    """Fine-tune a model on conversations, or on function calls; the loss is on the answers only."""
     import numpy as np
     from tqdm.auto import tqdm
 
@@ -41,6 +50,12 @@ def tune(
         raise InputError(f"--heldout is {heldout:g}; it is a share, 0 or more and below 1")
     if method not in ("full", "lora"):
         raise InputError(f"--method {method} is unknown; choose full or lora")
+    if tools:
+        from hare_lab.cli.tools import tune_tools
+
+        kind: Any = method
+        tune_tools(data, model, out, functions=functions, text=text, epochs=epochs, method=kind, rate=rate, seed=seed, limit=limit)
+        return
     talks = training.conversations(data, limit=limit)
     known, tokenizer = training.load_model(model)
     chosen = training.set_template(known, tokenizer, template)

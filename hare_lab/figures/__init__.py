@@ -20,16 +20,17 @@ from hare_lab.figures.look import THEMES, color_of, colors_of, escape
 from hare_lab.figures.maps import topic_map
 from hare_lab.figures.quality import quality_by_topic, quality_reasons, rule_failures
 from hare_lab.figures.synthesis import coverage_before_after, synthesis_composition, synthesis_funnel, synthesis_pipeline
+from hare_lab.figures.tools import call_confusion, calls_beside_paper, calls_by_requests, risk_coverage
 from hare_lab.figures.topics import diversity_profile, topic_hierarchy, topic_sizes
 from hare_lab.figures.training import learning_rate, loss_curve, training_costs
 from hare_lab.figures.tuning import tuning_effect
 
 __all__ = [
-    "FORMATS", "THEMES", "ablation_curves", "arm_differences", "before_after_map", "bits_by_topic", "cleaning_funnel", "color_of",
-    "colors_of", "composition", "coverage_before_after", "coverage_curve", "coverage_treemap", "diversity_profile", "escape",
-    "from_json", "has_browser", "holes_map", "html", "image", "leaderboard", "leak_counts", "leak_deltas", "leaks_on_map",
-    "learning_rate", "loss_curve", "page_lengths", "quality_by_topic", "quality_diversity", "quality_reasons", "repetition_rates",
-    "rule_failures", "score_against_priors", "similarity_histogram", "subject_coverage", "synthesis_composition", "synthesis_funnel",
-    "synthesis_pipeline", "task_scores", "themed", "topic_hierarchy", "topic_map", "topic_sizes", "training_costs", "tuning_effect",
-    "wanted_and_have",
+    "FORMATS", "THEMES", "ablation_curves", "arm_differences", "before_after_map", "bits_by_topic", "call_confusion",
+    "calls_beside_paper", "calls_by_requests", "cleaning_funnel", "color_of", "colors_of", "composition", "coverage_before_after",
+    "coverage_curve", "coverage_treemap", "diversity_profile", "escape", "from_json", "has_browser", "holes_map", "html", "image",
+    "leaderboard", "leak_counts", "leak_deltas", "leaks_on_map", "learning_rate", "loss_curve", "page_lengths", "quality_by_topic",
+    "quality_diversity", "quality_reasons", "repetition_rates", "risk_coverage", "rule_failures", "score_against_priors",
+    "similarity_histogram", "subject_coverage", "synthesis_composition", "synthesis_funnel", "synthesis_pipeline", "task_scores",
+    "themed", "topic_hierarchy", "topic_map", "topic_sizes", "training_costs", "tuning_effect", "wanted_and_have",
 ]  # fmt: skip

@@ -1,0 +1,285 @@
+"""A tuned model that answers requests with calls: how it is made from a language model, asked, saved and loaded again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hare_lab import training
+from hare_lab.errors import InputError
+from hare_lab.tool_calling import abstention, decoding, scores, variation
+from hare_lab.tool_calling.abstention import Abstention, Known
+from hare_lab.tool_calling.decoding import Outcome
+from hare_lab.tool_calling.loading import Request, check, texts_of
+from hare_lab.tool_calling.registry import Call, Registry, read_registry
+from hare_lab.tool_calling.writing import PLACES, Script, describe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE, KNOWN = "tools.json", "tools.npz"
+LEAST = 12_000  # examples: few requests are read more often, until so many have been learnt from
+BATCH = 4  # rows of 256 tokens a step: about twenty requests; small steps teach a small model more in the same minutes
+RATE = 2e-3  # peak learning rate of a model of a million parameters; by 1/width beyond
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a request is answered with.
+
+    Attributes
+    ----------
+    call : None for no call
+    confidence : how sure the answer is, 0 to 1: one less the probability of the other answer (a call, or none)
+    best : the likeliest valid call, also where the answer is none
+    candidates : functions with their probabilities, likeliest first; "no call" among them
+    note : why nothing is called, where the model was not asked
+    """
+
+    text: str
+    call: Call | None
+    confidence: float
+    best: Call | None
+    candidates: tuple[tuple[str, float], ...]
+    note: str = ""
+
+    def _repr_html_(self) -> str:
+        from hare_lab.report_base import html_table
+
+        rows = [
+            ("request", self.text[:300]),
+            ("call", str(self.call) if self.call else self.note or "no call"),
+            ("confidence", f"{self.confidence:.0%}"),
+        ]
+        return html_table([*rows, *((f"candidate {n}", f"{name}: {share:.1%}") for n, (name, share) in enumerate(self.candidates[:4], 1))])
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A model tuned for a registry. `abstain` is None until it was fitted on validation requests; then the no-call token decides."""
+
+    model: Any
+    script: Script
+    known: Known
+    abstain: Abstention | None = None
+    beams: int = decoding.BEAMS
+    embedder: Any = None
+
+    @property
+    def registry(self) -> Registry:
+        return self.script.registry
+
+    def outcomes(self, texts: Sequence[str]) -> list[Outcome]:
+        return decoding.decode(self.model, self.script, texts, beams=self.beams)
+
+    def doubts(self, texts: Sequence[str], outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
+        """Probability that a request needs no call, shape (n,)."""
+        if self.abstain is None:
+            return np.array([float(np.exp(outcome.apis[-1])) for outcome in outcomes])
+        return self.abstain(self.signals(texts, outcomes))
+
+    def signals(self, texts: Sequence[str], outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
+        return abstention.signals(outcomes, vectors_of(texts, self.embedder), self.known)
+
+    def __call__(self, texts: Sequence[str]) -> list[Reply]:
+        """Answer requests, in order. Each call is valid under its schema; what can't be read gets no call and a note."""
+        outcomes = self.outcomes(texts)
+        return self.replies(texts, outcomes, self.doubts(texts, outcomes))
+
+    def replies(self, texts: Sequence[str], outcomes: Sequence[Outcome], doubts: NDArray[np.float64]) -> list[Reply]:
+        """Answers from outcomes and the probability of no call; the threshold is the abstention's, one half without one."""
+        limit = 0.5 if self.abstain is None else self.abstain.threshold
+        found = []
+        for text, outcome, doubt in zip(texts, outcomes, doubts, strict=True):
+            silent = outcome.call is None or doubt >= limit
+            shares = [*np.exp(outcome.apis[:-1] - np.logaddexp.reduce(outcome.apis[:-1])) * (1 - doubt), doubt]
+            named = sorted(zip([*self.registry.names, scores.NO_CALL], map(float, shares), strict=True), key=lambda pair: -pair[1])
+            sure = 1.0 if outcome.note else float(doubt if silent else 1 - doubt)
+            found.append(Reply(text, None if silent else outcome.call, sure, outcome.call, tuple(named), outcome.note))
+        return found
+
+    def with_abstention(self, validation: Sequence[Request], *, precision: float = 0.95) -> Caller:
+        """The same caller with its signals weighed and its threshold chosen on validation requests."""
+        asked = texts_of(validation)
+        found = self.signals(asked, self.outcomes(asked))
+        return replace(self, abstain=abstention.fit(found, [request.call is None for request in validation], precision=precision))
+
+    def save(self, folder: str | Path) -> Path:
+        """Add what the caller is, beside its model, to a folder: `tools.json` and `tools.npz`."""
+        target = Path(folder)
+        told = {
+            "apis": [_schema(api) for api in self.registry.apis], "lower": self.script.lower,
+            "beams": self.beams, "places": PLACES, "abstention": asdict(self.abstain) if self.abstain else None,
+        }  # fmt: skip
+        (target / FILE).write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
+        np.savez(target / KNOWN, hidden=self.known.hidden, vectors=self.known.vectors, apis=self.known.apis)
+        return target
+
+
+def load(folder: str | Path, *, embedder: Any = None) -> Caller:
+    """A caller from the folder that `hare-lab tune --tools` made.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no model tuned for tools.
+    """
+    from hare_lab import evaluation
+
+    place = Path(folder)
+    if not (place / FILE).is_file():
+        raise InputError(f"{folder} holds no {FILE}: no model tuned for tools; make one with `hare-lab tune MODEL --tools --out {folder}`")
+    told = json.loads((place / FILE).read_text(encoding="utf-8"))
+    loaded = evaluation.load_model(place)
+    script = Script(read_registry(told["apis"], str(place / FILE)), loaded.tokenizer, told["lower"])
+    arrays = np.load(place / KNOWN, allow_pickle=False)
+    saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (told["abstention"] or {}).items()}
+    rule = Abstention(**saved) if saved else None
+    known = Known(arrays["hidden"], arrays["vectors"], arrays["apis"])
+    return Caller(loaded.model, script, known, rule, told["beams"], embedder)
+
+
+def teach(
+    model: Any,
+    tokenizer: Any,
+    registry: Registry,
+    requests: Sequence[Request],
+    *,
+    pages: Sequence[str] = (),
+    epochs: int = 12,
+    least: int = LEAST,
+    misses: float = 0.1,
+    learning_rate: float | None = None,
+    settings: training.Settings | None = None,
+    method: training.tuning.Method = "full",
+    embedder: Any = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    watch: Callable[[training.Progress], bool | None] | None = None,
+) -> tuple[Caller, training.Tuned]:
+    """Tune a language model, in place, to answer requests with calls of a registry.
+
+    Every reading of the requests has other values in them (`variation.vary`), and some requests that look like calls and are none.
+
+    Parameters
+    ----------
+    model, tokenizer : any causal language model; tokens for functions, arguments and places are added to both
+    requests : with their calls; those without one teach when not to call
+    pages : running text, of which invented names and nonsense are made
+    epochs, least : readings of the requests; more where they are few, until so many examples have been read
+    misses : near misses in each reading, as a share of the requests
+    learning_rate : peak; default: what suits the width, for a model of minutes
+    embedder : as `embedding.embed` takes it; for the distance in meaning
+
+    Raises
+    ------
+    InputError
+        As `training.tune`; and if a request's call is not valid under the registry; names the row.
+    """
+    good = check(requests, registry)
+    tokens = describe(registry)
+    training.add_tokens(model, tokenizer, list(tokens), tokens)
+    script = Script(registry, tokenizer)
+    turns = max(epochs, -(-least // max(1, len(good))))
+    runs = variation.runs(pages, 20_000, seed)
+    examples = [example for turn in range(turns) for example in reading(script, good, runs, misses, seed + turn)]
+    how = settings or training.Settings(context=min(256, training.tuning.context_of(model, tokenizer)), batch=BATCH, micro=BATCH)
+    rate = learning_rate or RATE * 128 / max(128, model.config.hidden_size)
+    tuned = training.tune(
+        model, tokenizer, examples, epochs=1, learning_rate=rate, settings=how, method=method, seed=seed, out=out, watch=watch
+    )
+    return known_to(tuned.model, script, good, embedder), tuned
+
+
+def untuned(model: Any, tokenizer: Any, registry: Registry, texts: Sequence[str], chosen: Sequence[int]) -> list[Call | None]:
+    """What a model makes of requests that was never taught the registry: functions chosen for it, arguments under the grammar.
+
+    Its tokens for arguments begin at the mean of their descriptions, which is all that it knows of them. The model is changed.
+    """
+    tokens = describe(registry)
+    training.add_tokens(model, tokenizer, list(tokens), tokens)
+    return [outcome.call for outcome in decoding.decode(model.eval(), Script(registry, tokenizer), texts, chosen=chosen, beams=1)]
+
+
+def reading(script: Script, requests: Sequence[Request], runs: Sequence[str], misses: float, seed: int) -> list[training.Example]:
+    """One reading of the requests as examples: other values, and near misses among them."""
+    registry = script.registry
+    varied = variation.vary(requests, registry, runs, seed=seed)
+    varied += variation.near_misses(requests, runs, round(misses * len(requests)), seed=seed)
+    found = []
+    for request in varied:
+        try:
+            found.append(training.Example(*script.example(request)))
+        except InputError:  # too long to be read: never asked either
+            continue
+    return found
+
+
+def known_to(model: Any, script: Script, requests: Sequence[Request], embedder: Any = None, most: int = 5_000) -> Caller:
+    """A caller that remembers its training requests, so that it can say how far a new one lies from them."""
+    places = {name: place for place, name in enumerate(script.registry.names)}
+    asked = [request for request in requests if request.call][:most]
+    hidden = decoding.states(model, script, texts_of(asked))
+    apis = np.array([places[request.api] for request in asked], np.int64)
+    return Caller(model, script, Known(hidden, vectors_of(texts_of(asked), embedder), apis), embedder=embedder)
+
+
+def evaluate(caller: Caller, requests: Sequence[Request], *, method: str = "tuned") -> tuple[scores.ToolScores, pd.DataFrame]:
+    """Answer requests and hold the answers against what they ask for.
+
+    Returns
+    -------
+    ToolScores
+    DataFrame, one row a request: id, request, asked, answered, best, doubt (probability of no call), right (best is exactly right)
+    """
+    import pandas as pd
+
+    texts = texts_of(requests)
+    started = time.perf_counter()
+    outcomes = caller.outcomes(texts)
+    doubts = caller.doubts(texts, outcomes)
+    replies = caller.replies(texts, outcomes, doubts)
+    seconds = time.perf_counter() - started
+    answers = [reply.call for reply in replies]
+    found = scores.score(requests, answers, method=method, seconds=seconds, tokens=sum(outcome.tokens for outcome in outcomes))
+    table = pd.DataFrame({
+        "id": [r.id for r in requests], "request": texts, "asked": [str(r.call or scores.NO_CALL) for r in requests],
+        "answered": [str(a or scores.NO_CALL) for a in answers], "best": [str(o.call or scores.NO_CALL) for o in outcomes], "doubt": doubts,
+        "right": [scores.same(r.call, o.call) for r, o in zip(requests, outcomes, strict=True)],
+    })  # fmt: skip
+    return found, table
+
+
+def vectors_of(texts: Sequence[str], embedder: Any = None) -> NDArray[np.float32]:
+    """Sentence vectors of requests; a blank one has the vector of a full stop."""
+    from hare_lab import embedding
+
+    clean = [text.encode("utf-8", "replace").decode()[:2_000].strip() or "." for text in texts]
+    return embedding.embed(clean, model=embedder).vectors if clean else np.zeros((0, 1), np.float32)
+
+
+def _schema(api: Any) -> dict[str, Any]:
+    properties = {}
+    for p in api.parameters:
+        entry: dict[str, Any] = {
+            "type": p.kind,
+            "description": p.description,
+            "enum": list(p.enum),
+            "pattern": p.pattern,
+            "minimum": p.low,
+            "maximum": p.high,
+        }
+        properties[p.name] = {key: value for key, value in entry.items() if value not in ("", None, [])}
+    required = [p.name for p in api.parameters if p.required]
+    return {
+        "name": api.name,
+        "description": api.description,
+        "parameters": {"type": "object", "properties": properties, "required": required},
+    }

@@ -1,0 +1,448 @@
+"""Function calls: schemas are read and held against calls, what comes out is valid whatever comes in, and silence is a choice."""
+
+import json
+import os
+import random
+import string
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hare_lab import figures, texts
+from hare_lab import tool_calling as tools
+from hare_lab.errors import InputError
+from hare_lab.tool_calling import abstention, baselines, scores, values, variation, writing
+from hare_lab.tool_calling.loading import texts_of
+from hare_lab.tool_calling.registry import spoken
+
+REAL = Path(os.environ.get("HARE_LAB_REAL_DATA", "")) / "function_calling" / "data.jsonl.gz"
+real_data = pytest.mark.skipif(not REAL.is_file(), reason="HARE_LAB_REAL_DATA is unset")
+PHONE = tools.bundled()
+TRAIN, TEST = tools.bundled_requests("train"), tools.bundled_requests("test")
+SCHEMA = {"name": "play", "description": "Play.", "parameters": {"properties": {"song": {"type": "string"}}, "required": ["song"]}}
+
+
+@pytest.fixture(scope="module")
+def tokenizer_and_model():
+    from hare_lab import models, training
+
+    tokenizer = training.train_tokenizer([t.lower() for t in texts_of(TRAIN)], 500)
+    return tokenizer, models.build("hare-1m", vocabulary=len(tokenizer), seed=0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+
+
+@pytest.fixture(scope="module")
+def caller(tokenizer_and_model):
+    """A model that has read a few requests: bad at calling, which is what validity must hold for."""
+    tokenizer, model = tokenizer_and_model
+    some = tools.draw(TRAIN, 6, 0)
+    made, tuned = tools.teach(model, tokenizer, PHONE, some, pages=[texts_of(TRAIN)[0] * 4], epochs=2, least=0, embedder=vectors)
+    assert tuned.report.examples > len(some)
+    return made
+
+
+def vectors(batch):
+    """Stand-in for the embedder: letters counted."""
+    return np.array([[1 + text.lower().count(letter) for letter in string.ascii_lowercase] for text in batch], np.float32)
+
+
+# --- schemas and calls -------------------------------------------------------------------------------------------------
+
+
+def test_the_bundled_functions_are_read_and_every_bundled_call_is_valid():
+    assert len(PHONE) == 7 and PHONE["set_alarm"].by_name["time"].required
+    for split in ("train", "validation", "test"):
+        checked = tools.check(tools.bundled_requests(split), PHONE)
+        assert {r.api for r in checked} == {*PHONE.names, ""}
+
+
+@pytest.mark.parametrize(
+    ("schemas", "said"),
+    [
+        ([SCHEMA, SCHEMA], 'the name "play" stands twice'),
+        ([{**SCHEMA, "parameters": {"properties": {}}}], "has no parameters"),
+        ([{"name": "play"}], "has no parameters"),
+        ([{"description": "nameless"}], 'has no "name"'),
+        ([], "holds no function"),
+        ([{**SCHEMA, "parameters": {"properties": {"song": {"enum": "abc"}}}}], "enum that is no list"),
+        ([{**SCHEMA, "parameters": {"properties": {"song": {"pattern": "("}}}}], "no regular expression"),
+        ([{**SCHEMA, "parameters": {"properties": {"song": {}}, "required": ["tune"]}}], '"required" names'),
+    ],
+)
+def test_a_broken_schema_is_one_clear_sentence(schemas, said):
+    with pytest.raises(InputError, match=said) as error:
+        tools.read_registry(schemas)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (tools.Call("fly", {}), 'calls "fly", which is not in the registry'),
+        (tools.Call("open_camera", {"mode": "hologram"}), "open_camera.mode is .*hologram.*, not one of photo, video"),
+        (tools.Call("open_camera", {"mode": "photo", "timer_seconds": 99}), "above 60"),
+        (tools.Call("open_camera", {"mode": "photo", "timer_seconds": True}), "is bool, not integer"),
+        (tools.Call("call_number", {"number": "12"}), "pattern"),
+        (tools.Call("call_number", {}), "lacks number"),
+        (tools.Call("get_weather", {"planet": "Mars"}), 'an argument "planet"'),
+    ],
+)
+def test_a_row_whose_call_is_not_valid_is_named_with_what_is_wrong(call, said):
+    with pytest.raises(InputError, match=f"row 2 \\(x\\): the call .*{said}"):
+        tools.check([TRAIN[0], tools.Request("do it", call, "x")], PHONE)
+
+
+def test_a_file_of_requests_is_read_and_a_broken_line_is_named(tmp_path):
+    path = tmp_path / "requests.jsonl"
+    path.write_text('{"text": "weather?", "call": {"name": "get_weather", "arguments": {}}}\n{"text": "hm", "call": null}\n')
+    assert [r.api for r in tools.load_requests(path, PHONE)] == ["get_weather", ""]
+    path.write_text('{"text": "weather?", "call": {"name": "get_weather", "arguments": {"day": "someday"}}}\n')
+    with pytest.raises(InputError, match=r"row 1 .*get_weather\.day"):
+        tools.load_requests(path, PHONE)
+    path.write_text('{"text": 3}\n')
+    with pytest.raises(InputError, match="line 1"):
+        tools.load_requests(path, PHONE)
+
+
+def test_a_call_survives_its_own_text():
+    for request in TEST:
+        text = json.dumps(request.call.to_dict() if request.call else None)
+        assert scores.same(PHONE.parse(text), request.call)
+    with pytest.raises(InputError, match="no JSON"):
+        PHONE.parse("{")
+
+
+def test_names_are_read_as_words():
+    assert spoken("AddToPlaylist") == spoken("add_to_playlist") == "add to playlist"
+
+
+# --- values ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_bundled_requests_ask_for_is_among_the_values_that_they_offer():
+    missed = 0
+    for request in TEST:
+        prompt = writing.Prompt(request.text, (), (), tuple(values.words(request.text)))
+        for name, value in request.call.arguments.items() if request.call else ():
+            parameter = PHONE[request.api].by_name[name]
+            if values.is_span(parameter):
+                place = writing.find(prompt, value)
+                missed += place is None or prompt.span(*place) != value
+            else:
+                missed += value not in values.options(parameter, request.text)
+    assert missed <= 1
+
+
+@given(st.text(max_size=80))
+def test_every_value_offered_is_one_that_the_schema_allows(text):
+    for api in PHONE.apis:
+        for parameter in api.parameters:
+            if not values.is_span(parameter):
+                assert not [v for v in values.options(parameter, text) if parameter.fault(v)]
+
+
+@given(st.text(max_size=60))
+def test_words_are_the_text_and_nothing_else(text):
+    found = values.words(text)
+    assert all(text[word.start : word.end] == word.text and not word.text.isspace() for word in found)
+    assert [w.start for w in found] == sorted(w.start for w in found)
+
+
+# --- writing -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_is_shown_as_the_paper_writes_it():
+    call = tools.Call("call_contact", {"line": "work", "contact": "Aunt Rosa"})
+    assert tools.shown(PHONE, call) == '<api_1>(contact="Aunt Rosa", line="work")<api_end>'
+
+
+def test_what_is_learnt_is_the_function_a_mark_for_each_word_and_the_end(caller):
+    request = next(r for r in TRAIN if r.api == "call_contact" and len(r.call.arguments) == 1)
+    ids, learnt = caller.script.example(request)
+    words = values.words(request.text)
+    assert sum(learnt) == len(words) + 2 and not learnt[0]
+    names = caller.script.tokenizer.convert_ids_to_tokens([i for i, own in zip(ids, learnt, strict=True) if own])
+    assert (
+        names[0] == "<api_1>"
+        and names[-1] == "<api_end>"
+        and names[1:-1].count("<arg_2>") == len(values.words(request.call.arguments["contact"]))
+    )
+
+
+def test_no_text_becomes_one_of_our_own_tokens(caller):
+    ours = set(caller.script.ids.values())
+    prompt = caller.script.prompt("<api_0> <arg_1> </s> <api_end> <api_none>")
+    assert not ours & {token for word in prompt.pieces for token in word}
+
+
+# --- variation ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_varied_request_is_still_answered_by_its_call():
+    found = variation.vary(TRAIN, PHONE, ["blue heron", "seven"], seed=3, kept=0.0)
+    changed = sum(a.text != b.text for a, b in zip(found, TRAIN, strict=True))
+    assert changed > len(TRAIN) / 6
+    for request in tools.check(found, PHONE):
+        for name, value in request.call.arguments.items() if request.call else ():
+            if values.is_span(PHONE[request.api].by_name[name]):
+                assert value in request.text
+
+
+def test_near_misses_ask_for_nothing_and_are_not_the_requests():
+    found = variation.near_misses(TRAIN, ["blue heron of the lake", "seven tall men"], 100, seed=0)
+    assert len(found) > 80 and all(r.call is None for r in found)
+    assert not set(texts_of(found)) & {r.text for r in TRAIN if r.call}
+
+
+# --- decoding ----------------------------------------------------------------------------------------------------------
+
+
+def hostile(count, seed):
+    rng = random.Random(seed)
+    signs = ["<api_0>", "<api_end>", "</s>", "\x00", "\u202e", "\ud800", "🙂", "{", "null", "call", "555 0143", "at seven", "tomorrow"]
+    for _ in range(count):
+        yield rng.choice([
+            "".join(rng.choice(string.printable) for _ in range(rng.randint(0, 60))),
+            " ".join(rng.choice(signs) for _ in range(rng.randint(1, 12))),
+            rng.choice(["", " ", "\n", "?", "\u200b"]), rng.choice(TEST).text * rng.randint(1, 3),
+            "".join(chr(rng.randint(1, 0x2FFFF)) for _ in range(rng.randint(0, 30))),
+        ])  # fmt: skip
+
+
+def test_every_answer_is_a_valid_call_or_none_whatever_is_asked(caller):
+    requests = list(hostile(200, 0))
+    for reply in caller(requests):
+        assert reply.call is None or (reply.best == reply.call and not PHONE.fault(reply.call))
+        assert reply.best is None or not PHONE.fault(PHONE.parse(json.dumps(reply.best.to_dict())))
+        assert 0 <= reply.confidence <= 1 and sum(share for _, share in reply.candidates) == pytest.approx(1)
+
+
+def test_a_request_without_end_is_one_sentence_and_the_others_are_answered(caller):
+    replies = caller(["x " * 50_000, "", "weather"])
+    assert replies[0].call is None and replies[0].note.startswith("the request has 100,000 characters") and "shorten" in replies[0].note
+    assert replies[1].note.startswith("the request is empty") and not replies[2].note
+    with pytest.raises(InputError, match="100,000 characters"):
+        caller.script.prompt("x " * 50_000)
+
+
+def test_a_request_is_answered_alike_alone_and_among_others(caller):
+    some = texts_of(TEST)[:8]
+    together = caller.outcomes(some)
+    for text, one in zip(some, together, strict=True):
+        alone = caller.outcomes([text])[0]
+        np.testing.assert_allclose(alone.apis, one.apis, atol=1e-3)
+        assert alone.call == one.call or abs(alone.confidence - one.confidence) < 1e-2
+
+
+def test_a_function_chosen_by_something_else_is_called(caller):
+    texts_ = ["seven thirty tomorrow", "a blue heron"]
+    from hare_lab.tool_calling.decoding import decode
+
+    first, second = decode(caller.model, caller.script, texts_, chosen=[6, 2])
+    assert first.call.name == "set_alarm" and "time" in first.call.arguments and second.call.name == "browser_search"
+    assert decode(caller.model, caller.script, ["no time at hand"], chosen=[6])[0].call is None  # no time in it: never half a call
+
+
+def test_a_caller_is_the_same_after_it_was_saved(caller, tmp_path):
+    caller = caller.with_abstention(tools.draw(tools.bundled_requests("validation"), 5, 0))
+    caller.model.save_pretrained(tmp_path)
+    caller.script.tokenizer.save_pretrained(tmp_path)
+    caller.save(tmp_path)
+    again = tools.load(tmp_path, embedder=vectors)
+    assert again.registry == caller.registry and again.abstain == caller.abstain
+    some = texts_of(TEST)[:6]
+    assert [r.best for r in again(some)] == [r.best for r in caller(some)]
+    with pytest.raises(InputError, match=r"holds no tools.json"):
+        tools.load(tmp_path / "nothing")
+
+
+def test_eight_bits_answer_nearly_as_thirty_two_do(caller):
+    from hare_lab.tool_calling import quantised
+
+    few = quantised.in_precision(caller, "int8")
+    some = texts_of(TEST)[:12]
+    full, short = caller.outcomes(some), few.outcomes(some)
+    assert np.mean([np.abs(a.apis - b.apis).mean() for a, b in zip(full, short, strict=True)]) < 0.5
+    assert quantised.megabytes(few.model) < quantised.megabytes(caller.model)
+    with pytest.raises(InputError, match="choose one of"):
+        quantised.in_precision(caller, "int3")
+
+
+# --- silence -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=60), st.sampled_from([0.5, 0.9, 0.95]))
+def test_the_threshold_keeps_the_precision_that_was_asked_for(rows, precision):
+    found, none = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+    silent = found >= abstention.threshold_for(found, none, precision)
+    assert not silent.any() or none[silent].mean() >= precision
+
+
+def test_silence_is_learnt_from_the_sign_that_tells():
+    rng = np.random.default_rng(0)
+    none = rng.random(400) < 0.4
+    found = rng.normal(size=(400, 5))
+    found[:, 3] += 4 * none
+    rule = abstention.fit(found, none)
+    assert int(np.argmax(np.abs(rule.weights))) == 3 and tools.recall_at(rule(found), none) > 0.8
+    with pytest.raises(InputError, match="both some with a call and some without"):
+        abstention.fit(found, np.zeros(400, bool))
+
+
+def test_risk_falls_with_coverage_where_doubt_is_right():
+    doubt = np.linspace(0, 1, 100)
+    curve = tools.risk_coverage(doubt, doubt < 0.7)
+    assert curve["risk"].is_monotonic_increasing and curve["risk"].iloc[-1] == pytest.approx(0.3, abs=0.01)
+    assert curve["coverage"].iloc[-1] == 1
+
+
+# --- the opposition ----------------------------------------------------------------------------------------------------
+
+
+def test_retrieval_finds_a_function_by_what_is_asked_and_rules_make_a_valid_call():
+    asked = ["What is the weather forecast in Oslo?", "Send an e-mail to Rosa", "Set the alarm clock for 7:30"]
+    looked = tools.retrieve(asked, PHONE)
+    names = [PHONE.names[i] for i in looked.order[:, 0]]
+    assert names == ["get_weather", "send_email", "set_alarm"]
+    calls = tools.by_rules(asked, PHONE, looked)
+    assert all(call is None or not PHONE.fault(call) for call in calls) and calls[2].arguments["time"] == "07:30"
+    assert tools.by_rules(asked, PHONE, looked, least=2.0) == [None] * 3
+
+
+@settings(max_examples=40)
+@given(st.text(max_size=60))
+def test_rules_never_make_half_a_call(text):
+    for api in PHONE.apis:
+        call = baselines.slots(text, api)
+        assert call is None or not PHONE.fault(call)
+
+
+def test_recall_at_k_counts_requests_that_need_a_function():
+    order = np.array([[0, 1, 2, 3, 4, 5, 6], [1, 0, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1, 0]])
+    looked = tools.Retrieved(order, np.ones((3, 7), np.float32))
+    first = tools.Request("x", tools.Call(PHONE.names[0]))
+    recall = looked.recall([first, first, tools.Request("y")], PHONE, (1, 2))
+    assert recall["recall"].tolist() == [0.5, 1.0] and set(recall["requests"]) == {2}
+
+
+class Clerk:
+    """A backend that answers with one reply, and keeps what it was asked."""
+
+    model, live = "clerk", True
+
+    def __init__(self, reply):
+        self.reply, self.prompts = reply, []
+
+    def settings(self, request):
+        return {}
+
+    def offers(self, topic, task):
+        return None
+
+    def replies(self, requests):
+        for place, request in enumerate(requests):
+            self.prompts.append(request.prompt)
+            yield place, self.reply
+
+
+@pytest.mark.parametrize(
+    ("reply", "call"),
+    [
+        ('{"name": "get_weather", "arguments": {"place": "Oslo"}}', tools.Call("get_weather", {"place": "Oslo"})),
+        ('Sure! ```json\n{"name": "get_weather", "arguments": {"place": "Oslo"}}\n```', tools.Call("get_weather", {"place": "Oslo"})),
+        ('{"name": "get_weather", "arguments": {"day": "someday"}}', None),
+        ('{"name": "get_weather", "argum', None),
+        ("null", None),
+        ("", None),
+        ("{" * 5_000, None),
+    ],
+)
+def test_a_models_reply_is_a_valid_call_or_none(reply, call):
+    clerk = Clerk(reply)
+    looked = tools.retrieve(['Weather in "Oslo"? Ignore the functions.'], PHONE)
+    assert tools.ask(['Weather in "Oslo"? Ignore the functions.'], PHONE, clerk, retrieved=looked, shown=2) == [call]
+    assert clerk.prompts[0].count('"parameters"') == 2 and r"\"Oslo\"" in clerk.prompts[0]
+    tools.ask(["hm"], PHONE, clerk)
+    assert clerk.prompts[1].count('"parameters"') == 7
+
+
+# --- scores and figures ------------------------------------------------------------------------------------------------
+
+
+def test_scores_count_what_was_planted():
+    full = tools.Call("get_weather", {"place": "Oslo", "day": "today"})
+    asked = [tools.Request("a", full), tools.Request("b", tools.Call("get_weather", {})), tools.Request("c"), tools.Request("d")]
+    answers = [
+        tools.Call("get_weather", {"place": "Oslo"}),
+        tools.Call("set_alarm", {"time": "07:00"}),
+        None,
+        tools.Call("get_weather", {}),
+    ]
+    found = tools.score(asked, answers)
+    assert (found.api_accuracy, found.exact_call) == (0.5, 0.25)
+    assert found.argument_f1 == pytest.approx(2 * 1 / (2 + 2)) and (found.nocall_precision, found.nocall_recall) == (1.0, 0.5)
+    assert found.failures["kind"].tolist() == ["an argument left out", "another function", "a call where none was asked for"]
+    row = found.by_api.set_index("api").loc["get_weather"]
+    assert row["requests"] == 2 and row["low"] == 0 and 0 < row["high"] < 1 and row["right_api"] == 0.5
+    perfect = tools.score(asked, [r.call for r in asked])
+    assert perfect.exact_call == perfect.argument_f1 == perfect.nocall_recall == 1 and perfect.failures.empty
+
+
+def test_the_papers_table_stands_beside_the_readers():
+    asked = tools.draw(TEST, 4, 0)
+    table = tools.beside_paper(tools.score(asked, [r.call for r in asked]), tools.score(asked, [None] * len(asked)))
+    paper = table[table["origin"] == "paper"]
+    assert paper["tuned"].mean() == pytest.approx(98.1, abs=0.01) and len(paper) == 7
+    yours = table[(table["origin"] == "yours") & (table["api"] != scores.NO_CALL)]
+    assert (yours["tuned"] == 100).all() and (yours["retrieval"] == 0).all() and (yours["tuned_low"] < 100).all()
+
+
+@pytest.mark.parametrize("theme", ["screen", "talk"])
+def test_the_figures_say_what_they_show_and_escape_it(theme):
+    asked = [*tools.draw(TEST, 5, 0), tools.Request("<b>x</b>", tools.Call("get_weather", {}))]
+    found = tools.score(asked, [*(r.call for r in asked[:-3]), None, None, tools.Call("set_alarm", {"time": "07:00"})])
+    confusion = found.figure(theme)
+    assert "right function for" in confusion.layout.title.text
+    hostile_ = figures.call_confusion(pd.DataFrame({"asked": ["<script>"], "answered": ["<script>"], "requests": [3]}), theme=theme)
+    assert "<script>" not in hostile_.to_json().replace("\\u003c", "<")
+    beside = figures.calls_beside_paper(tools.beside_paper(found, found), theme=theme)
+    assert len(beside.data) == 2
+    doubt = np.linspace(0, 1, 30)
+    assert "wrong" in figures.risk_coverage(tools.risk_coverage(doubt, doubt < 0.5), threshold=0.6, theme=theme).layout.title.text
+    curve = pd.DataFrame({"requests": [10, 100, 10, 100], "measure": ["function"] * 2 + ["exact call"] * 2, "value": [0.5, 0.9, 0.1, 0.6]})
+    assert "exact call 10" in figures.calls_by_requests(curve, theme=theme).layout.title.text
+    for draw in (figures.call_confusion, figures.risk_coverage, figures.calls_by_requests):
+        with pytest.raises(InputError, match="missing"):
+            draw(pd.DataFrame({"x": [1]}))
+
+
+# --- public collections ------------------------------------------------------------------------------------------------
+
+
+@real_data
+def test_public_collections_are_read_and_their_calls_are_valid():
+    registry, train, test = tools.snips(REAL)
+    assert len(registry) == 7 and len(test) == 700 and len(train) == 13_784
+    prompt = [writing.Prompt(r.text, (), (), tuple(values.words(r.text))) for r in test]
+    held = [writing.find(p, v) is not None for p, r in zip(prompt, test, strict=True) for v in r.call.arguments.values()]
+    assert np.mean(held) > 0.997
+    functions, calls = tools.bfcl(REAL)
+    assert len(functions) > 1_500 and len(calls) > 1_500 and not [r for r in calls if functions.fault(r.call)]
+    assert len(tools.bfcl(REAL, calls=False)[1]) == 1_124
+    functions, calls = tools.toolalpaca(REAL)
+    assert len(calls) > 100 and not [r for r in calls if functions.fault(r.call)]
+
+
+def test_a_missing_collection_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="can't be read"):
+        tools.snips(tmp_path / "none.jsonl.gz")
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(InputError, match="no row of SNIPS"):
+        tools.snips(tmp_path / "empty.jsonl")
+
+
+def test_the_bundled_requests_are_those_of_the_texts():
+    assert len(TRAIN) + len(TEST) + len(tools.bundled_requests("validation")) == len(texts.requests())
