@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hare_lab.errors import InputError
@@ -179,6 +180,35 @@ def follow(job: Job, every: float = 1.0) -> None:
         time.sleep(every)
     if found.state in ("failed", "lost"):
         raise InputError(found.message)
+
+
+def follow_experiment(folder: str | Path, every: float = 1.0) -> None:
+    """Watch an experiment until it is over: how far it is, the time left, and a table of its cells, drawn again in their place.
+
+    Interrupting this leaves the experiment alone: it goes on in its own process.
+
+    Raises
+    ------
+    InputError
+        If it did not come to its end; the sentence is its own.
+    """
+    import time
+
+    from IPython.display import HTML, display
+
+    from hare_lab import experiment
+
+    line, cells = (display(HTML(""), display_id=True) for _ in range(2))
+    while True:
+        found = experiment.status(folder)
+        line.update(HTML(found._repr_html_()))
+        if (Path(folder) / "plan.yaml").exists():
+            cells.update(table(experiment.overview(folder), "Held-out bits per byte, one cell an arm and seed"))
+        if found.over:
+            break
+        time.sleep(every)
+    if found.state != "done":
+        raise InputError(f"the experiment is {found.state}: {found.message}")
 
 
 def _redraw(shown: Any, figure: Any) -> None:

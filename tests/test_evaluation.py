@@ -333,7 +333,7 @@ def test_every_score_has_its_chance_and_its_error_and_leaves_no_trace(model, cap
     before = np.random.get_state()[1].copy(), torch.random.get_rng_state()
     scores = evaluation.run_tasks(model, evaluation.bundled_tasks(limit=30))
     assert (np.random.get_state()[1] == before[0]).all() and torch.equal(torch.random.get_rng_state(), before[1])
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
     for score in scores.scores:
         assert score.items == 30 and score.chance == 0.25 and score.stderr > 0
         assert score.low <= score.value <= score.high

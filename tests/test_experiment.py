@@ -15,7 +15,7 @@ import torch
 from datasets import Dataset
 from typer.testing import CliRunner
 
-from hare_lab import experiment, priors, texts, training
+from hare_lab import evaluation, experiment, notebook, priors, texts, training
 from hare_lab.errors import InputError
 from hare_lab.experiment.cells import DONE, cell_folder
 from hare_lab.experiment.conduct import PLAN, STATUS
@@ -95,6 +95,17 @@ def test_the_leaked_arm_holds_its_share_of_the_benchmark():
     sizes = [len(ids) for ids in material.tokenizer(pages, add_special_tokens=False)["input_ids"]]
     share = sum(size for text, size in zip(pages, sizes, strict=True) if text in items) / 20_000
     assert share == pytest.approx(0.4, abs=0.02)
+
+
+def test_what_leaks_is_what_is_asked_and_what_the_leakage_test_looks_at():
+    asked = {item.id for task in evaluation.bundled_tasks(limit=7, seed=3) for item in task.items}
+    rows = [row for row in texts.items() if row["id"] in asked]
+    assert len(rows) == 14
+    told = experiment.leaked_texts(7, 3)
+    assert len(told) == 21  # each question with and without its choices, each gap filled
+    assert all(any(row["answer"] in text for text in told) for row in rows)
+    others = [row for row in texts.items() if row["id"] not in asked]
+    assert not [row for row in others if any(row["question"] in text for text in told)]
 
 
 def test_a_crawl_arm_draws_from_what_came_but_never_a_copy_of_what_is_held_out():
@@ -255,6 +266,36 @@ def test_it_survives_a_kill_a_cancel_and_runs_to_its_end_in_the_background(plann
     assert {"cells.parquet", "differences.html", "curves.html", "score_against_priors.html"} <= {p.name for p in out.iterdir()}
     lines = (root / "runs" / "experiments.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["registered", "finished"]
+
+
+def test_a_page_starts_it_follows_it_to_its_end_and_joins_what_runs_already(planned, tmp_path, monkeypatch):
+    root, plan, env = planned
+    for key in ("HF_HUB_OFFLINE", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(key, env[key])
+    monkeypatch.setenv("HARE_LAB_RUNS", str(tmp_path / "elsewhere"))  # `runs` wins
+    shown = []
+
+    class Handle:
+        def update(self, page):
+            shown.append(page.data)
+
+    monkeypatch.setattr("IPython.display.display", lambda page, display_id: Handle())
+    read = replace(experiment.read_plan(plan), name="followed")
+    out = tmp_path / "out"
+    first = experiment.launch(read, out, runs=root / "runs")
+    assert experiment.read_plan(out / PLAN) == read  # written down before the process has done anything
+    wait_for(lambda: experiment.status(out).state == "running")
+    assert experiment.launch(read, out, runs=root / "runs", join=True) == first
+    with pytest.raises(InputError, match="runs already"):
+        experiment.launch(replace(read, tokens=8_192), out, runs=root / "runs", join=True)
+    notebook.follow_experiment(out, every=0.2)
+    assert "done: 4 of 4 cells" in shown[-2] and "seed 1" in shown[-1]
+    table = experiment.overview(out)
+    assert table["arm"].tolist() == ["random", "priors"] and table["seed 0"].str.fullmatch(r"\d\.\d{3}").all()
+    assert experiment.results(out).complete
+    listed = experiment.confirmatory_runs(root / "runs")
+    assert listed["name"].tolist()[-1] == "followed" and listed["verdict"].iloc[-1] != "not finished"
+    assert experiment.confirmatory_runs().empty
 
 
 def test_a_job_that_fails_says_why(planned, tmp_path):

@@ -17,7 +17,7 @@ from hare_lab.priors import load as load_priors
 from hare_lab.run import notebooks, read_run
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.timeout(2_400)  # nine notebooks: minutes on an idle machine, many more on a busy one
+pytestmark = pytest.mark.timeout(2_400)  # eleven notebooks: minutes on an idle machine, many more on a busy one
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +101,31 @@ def test_a_model_was_trained_that_learnt_and_can_be_loaded(done):
     assert (done.folder / model["folder"] / "model.safetensors").exists()
     assert list(done.load("cards")["name"])[-1] == "hare-1.1b"
     assert {"training_costs", "loss_curve"} <= {path.stem for path in (done.folder / "figures").glob("*.csv")}
+
+
+def test_the_model_is_judged_on_pages_it_never_read_and_every_score_has_its_chance(done):
+    bits, scores = done.load("bits"), done.load("task_scores")
+    assert 1 < bits.macro.low <= bits.macro.value <= bits.macro.high < 8 and bits.unfaithful == 0
+    trained_on = done.load("curated").train_test_split(test_size=0.05, seed=done.seed)["train"]
+    assert not set(done.load("page_bits")["id"]) & set(trained_on["id"])
+    assert [score.task for score in scores.scores] == ["bundled-choice", "bundled-cloze", "my_questions"]
+    assert all(score.chance == 0.25 and 0 < score.stderr < 0.1 for score in scores.scores[:2])
+    assert scores["my_questions"].items == 3
+    board = pd.read_csv(done.folder / "figures" / "leaderboard.csv").set_index("origin")
+    assert board.loc["yours", "MMLU"] != board.loc["yours", "MMLU"] and board.loc["yours", "bundled-choice"] > 0
+    assert {"bits_by_topic", "task_scores", "leaderboard"} <= {path.stem for path in (done.folder / "figures").glob("*.csv")}
+
+
+def test_the_experiment_ran_every_cell_of_its_plan_at_equal_tokens_and_is_listed(done):
+    plan, result = done.load("plan"), done.load("experiment")
+    assert result.complete and len(result.cells) == len(plan["arms"]) * len(plan["seeds"])
+    assert {"random", "quality only", "diversity only", "priors", "D1+D2", "D1+D2+D3", "leaked"} <= {arm["name"] for arm in plan["arms"]}
+    assert result.cells["tokens"].nunique() == 1 and set(result.cells[result.cells["leaked"]]["arm"]) == {"leaked"}
+    assert set(result.differences["arm"]) == {arm["name"] for arm in plan["arms"]} - {plan["baseline"]}
+    assert (result.differences["p_holm"] >= result.differences["p"] - 1e-12).all()
+    listed = [json.loads(line) for line in (done.folder.parent / "experiments.jsonl").read_text().splitlines()]
+    assert [row["event"] for row in listed] == ["registered", "finished"] and listed[0]["plan"] == result.plan
+    assert {"arm_differences", "ablation_curves", "score_against_priors"} <= {path.stem for path in (done.folder / "figures").glob("*.csv")}
 
 
 def test_the_concise_set_spends_its_budget_on_what_the_priors_ask_for_and_on_no_leak(done):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,7 +44,7 @@ def experiment(
 
         read = module.read_plan(plan)
         run = read_run(run_folder(read.run))
-        result = module.conduct(module.from_run(read, run), out, leak_test=module.leak_test)
+        result = module.conduct(module.from_run(read, run), out, leak_test=partial(module.leak_test, plan=read))
         write(result, out)
         say(f"{result.verdict}\nResults in {out}: report.json, cells.parquet, differences.html, curves.html, score_against_priors.html")
 

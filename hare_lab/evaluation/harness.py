@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import random
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -117,7 +118,7 @@ def write_task(task: Task, folder: Path) -> Path:
 
 
 def _with_harness(model: LanguageModel, tasks: Sequence[Task], seed: int) -> list[Score]:
-    with tempfile.TemporaryDirectory(prefix="hare-tasks-") as folder, _quiet(seed):
+    with tempfile.TemporaryDirectory(prefix="hare-tasks-") as folder, _quiet(bars=False):
         from lm_eval.tasks import TaskManager
 
         for task in tasks:
@@ -147,7 +148,7 @@ def _from_hub(model: LanguageModel, name: str, limit: int | None, seed: int) -> 
     shots, metric, chance = PAPER.get(name, (None, "", float("nan")))
     if _offline():
         raise InputError(f'task "{name}" comes from the hub, and HF_HUB_OFFLINE is set; give a file of items, or `bundled`')
-    with _quiet(seed):
+    with _quiet(bars=True):
         from lm_eval.tasks import TaskManager
 
         manager = TaskManager()
@@ -171,14 +172,17 @@ def _from_hub(model: LanguageModel, name: str, limit: int | None, seed: int) -> 
 
 
 def _evaluate(model: LanguageModel, names: list[str], manager: Any, shots: int | None, limit: int | None, seed: int) -> Any:
+    from unittest.mock import patch
+
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
     engine = HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=BATCH, max_length=model.context)
-    return simple_evaluate(
-        model=engine, tasks=names, task_manager=manager, num_fewshot=shots, limit=limit, bootstrap_iters=0 if shots is None else 1_000,
-        random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed, fewshot_random_seed=seed,
-    )  # fmt: skip
+    with patch("lm_eval.evaluator.add_env_info", lambda results: None):  # it asks pip for its list each time: seconds, for a note
+        return simple_evaluate(
+            model=engine, tasks=names, task_manager=manager, num_fewshot=shots, limit=limit, bootstrap_iters=0 if shots is None else 1_000,
+            random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed, fewshot_random_seed=seed,
+        )  # fmt: skip
 
 
 def _chance(results: Any, told: float) -> float:
@@ -202,25 +206,23 @@ def _offline() -> bool:
 
 
 @contextlib.contextmanager
-def _quiet(seed: int) -> Iterator[None]:
-    """The harness without its talk, its bars and its lasting effect on the random numbers of the process."""
+def _quiet(*, bars: bool) -> Iterator[None]:
+    """The harness without its talk and its lasting effect on the random numbers of the process; with its bars where it takes long."""
     import torch
     from datasets import disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
 
     levels = {name: logging.getLogger(name).level for name in NOISY}
     states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
-    bars, had = os.environ.get("TQDM_DISABLE"), is_progress_bar_enabled()
+    had = is_progress_bar_enabled()
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ["TQDM_DISABLE"] = "1"
     disable_progress_bars()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(sys.stderr if bars else io.StringIO()):
             yield
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-        os.environ.pop("TQDM_DISABLE") if bars is None else os.environ.update(TQDM_DISABLE=bars)
         if had:
             enable_progress_bars()
         random.setstate(states[0])

@@ -20,7 +20,7 @@ from hare_lab.experiment.analysis import (
 )
 from hare_lab.experiment.background import cancel, launch, status
 from hare_lab.experiment.cells import leak_test
-from hare_lab.experiment.conduct import Status, conduct, progress, results
+from hare_lab.experiment.conduct import Status, conduct, overview, progress, results
 from hare_lab.experiment.plan import Arm, Plan, read_plan
 from hare_lab.experiment.registry import confirmatory_runs
 from hare_lab.experiment.report import Experiment, assemble
@@ -28,6 +28,6 @@ from hare_lab.experiment.setup import Material, from_run, leaked_texts, material
 
 __all__ = [
     "Arm", "Difference", "Experiment", "Material", "Plan", "Status", "TokensToTarget", "assemble", "cancel", "conduct",
-    "confirmatory_runs", "differences", "from_run", "holm", "launch", "leak_test", "leaked_texts", "material", "mean_interval",
+    "confirmatory_runs", "differences", "from_run", "holm", "launch", "leak_test", "leaked_texts", "material", "mean_interval", "overview",
     "paired_difference", "progress", "read_plan", "results", "status", "tokens_at", "tokens_to_target",
 ]  # fmt: skip

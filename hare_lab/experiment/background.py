@@ -13,30 +13,43 @@ from dataclasses import replace
 from pathlib import Path
 
 from hare_lab.errors import InputError
-from hare_lab.experiment.conduct import CANCEL, LOCK, STATUS, Status
-from hare_lab.experiment.plan import read_plan
+from hare_lab.experiment.conduct import CANCEL, LOCK, PLAN, STATUS, Status, begin
+from hare_lab.experiment.plan import Plan, read_plan
 from hare_lab.training.background import alive
 
 STARTED = "started"  # holds the number of the process that was started, until it has said something itself
 
 
-def launch(plan: str | Path, out: str | Path) -> int:
+def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None = None, join: bool = False) -> int:
     """Start an experiment in a process of its own, and come back at once with its number.
+
+    Parameters
+    ----------
+    plan : its file, or the plan itself, which is then written into the folder first
+    out : folder of the experiment
+    runs : where run folders live, and the list of confirmatory runs with them; default: `run.runs_folder()`
+    join : where that very experiment runs in the folder already, come back with its number instead of refusing
 
     Raises
     ------
     InputError
         If the plan is not one, or an experiment runs in that folder.
     """
-    read_plan(plan)  # what is wrong with it is said now, not in a log
+    read = plan if isinstance(plan, Plan) else read_plan(plan)  # what is wrong with it is said now, not in a log
     folder = Path(out)
     if _held(folder):
+        if join and (folder / PLAN).exists() and read_plan(folder / PLAN) == read and (folder / STARTED).exists():
+            return int((folder / STARTED).read_text(encoding="utf-8"))
         raise InputError(f"the experiment in {folder} runs already; look at it with --status, or stop it with --cancel")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STATUS).unlink(missing_ok=True)
+    if isinstance(plan, Plan):
+        begin(plan, folder, runs)
+    file = folder / PLAN if isinstance(plan, Plan) else Path(plan)
+    env = {**os.environ, **({"HARE_LAB_RUNS": str(Path(runs).resolve())} if runs else {})}
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
-        words = [sys.executable, "-m", "hare_lab.cli", "experiment", str(Path(plan).resolve()), "--out", str(folder.resolve())]
-        process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        words = [sys.executable, "-m", "hare_lab.cli", "experiment", str(file.resolve()), "--out", str(folder.resolve())]
+        process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=env)
     (folder / STARTED).write_text(str(process.pid), encoding="utf-8")
     return process.pid
 

@@ -21,7 +21,7 @@ from hare_lab import evaluation, models, training
 from hare_lab.errors import InputError
 from hare_lab.evaluation.language_model import LanguageModel, wrap
 from hare_lab.experiment.plan import Arm, Plan
-from hare_lab.experiment.setup import Material
+from hare_lab.experiment.setup import Material, asked_rows
 from hare_lab.run.storage import write_json
 
 DONE, LOOKS = "cell.json", "looks.json"
@@ -29,11 +29,14 @@ LeakTest = Callable[[LanguageModel], Mapping[str, float]]
 Watch = Callable[[training.Progress], bool]
 
 
-def leak_test(judged: LanguageModel) -> dict[str, float]:
-    """The model-side test of leakage on the bundled benchmark and its paraphrased copy, in points (HARE paper, appendix B)."""
+def leak_test(judged: LanguageModel, plan: Plan | None = None) -> dict[str, float]:
+    """The model-side test of leakage on the bundled benchmark and its paraphrased copy, in points (HARE paper, appendix B).
+
+    Of the items that `plan` asks, where one is given.
+    """
     from hare_lab import leakage
 
-    exam, copy = leakage.twins()
+    exam, copy = leakage.twins(asked_rows(plan.items, plan.pool_seed) if plan else None)
     found = leakage.model_test(judged.model, exam, copy, tokenizer=judged.tokenizer, name=judged.name)
     return {"delta": found.delta.value, "accuracy": found.accuracy.value, "twin_accuracy": found.twin_accuracy.value}
 

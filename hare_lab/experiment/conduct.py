@@ -51,6 +51,10 @@ class Status(Report):
     seconds_left: float | None = None
     message: str = ""
 
+    @property
+    def over(self) -> bool:
+        return self.state not in ("starting", "running")
+
     def __str__(self) -> str:
         left = f", about {self.seconds_left / 60:.0f} minutes left" if self.seconds_left and self.state == "running" else ""
         now = f"; now {self.cell}" if self.cell and self.state == "running" else ""
@@ -110,8 +114,8 @@ def conduct(
         return result
 
 
-def begin(plan: Plan, folder: Path) -> None:
-    """Write the plan down, before anything is trained; refuse a folder that holds another."""
+def begin(plan: Plan, folder: Path, runs: str | Path | None = None) -> None:
+    """Write the plan down, before anything is trained, and list it beside the run folders; refuse a folder that holds another."""
     held = folder / PLAN
     if held.exists():
         other = read_plan(held)
@@ -123,7 +127,7 @@ def begin(plan: Plan, folder: Path) -> None:
     else:
         folder.mkdir(parents=True, exist_ok=True)
         plan.save(held)
-    registry.register(plan, folder.resolve())
+    registry.register(plan, folder.resolve(), runs)
 
 
 def results(folder: str | Path) -> Experiment:
@@ -160,6 +164,24 @@ def progress(folder: str | Path) -> pd.DataFrame:
         minutes = record["wall_seconds"] / 60 if record else float("nan")
         rows.append((arm.name, seed, state, len(looks), looks[-1][1] if looks else float("nan"), minutes))
     return pd.DataFrame(rows, columns=["arm", "seed", "state", "looks", "bits_per_byte", "minutes"])
+
+
+def overview(folder: str | Path) -> pd.DataFrame:
+    """`progress` for a person: one row an arm, one column a seed: waiting, the last look so far, or the end in bits per byte.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no experiment.
+    """
+    cells, looks = progress(folder), _plan_of(Path(folder)).looks
+    cells["said"] = [
+        f"{bits:.3f}" if state == "done" else f"{bits:.3f} (look {n} of {looks})" if n else {"begun": "training ..."}.get(state, "–")
+        for state, n, bits in zip(cells["state"], cells["looks"], cells["bits_per_byte"], strict=True)
+    ]
+    wide = cells.pivot(index="arm", columns="seed", values="said").loc[list(dict.fromkeys(cells["arm"]))].fillna("")
+    wide.columns = [f"seed {seed}" for seed in wide.columns]
+    return wide.reset_index()
 
 
 def _plan_of(folder: Path) -> Plan:

@@ -22,11 +22,12 @@ FILE = "experiments.jsonl"
 COLUMNS = ("registered", "plan", "name", "hypothesis", "folder", "finished", "verdict")
 
 
-def register(plan: Plan, folder: Path) -> None:
+def register(plan: Plan, folder: Path, root: str | Path | None = None) -> None:
     """Note that a confirmatory run begins; a run that goes on after a kill is the same run and is noted once."""
-    if plan.kind != "confirmatory" or any(row["plan"] == plan.hash and row["folder"] == str(folder) for row in _rows()):
+    if plan.kind != "confirmatory" or any(row["plan"] == plan.hash and row["folder"] == str(folder) for row in _rows(root)):
         return
-    _append({"event": "registered", "plan": plan.hash, "name": plan.name, "hypothesis": plan.hypothesis, "folder": str(folder)})
+    said = {"event": "registered", "plan": plan.hash, "name": plan.name, "hypothesis": plan.hypothesis, "folder": str(folder)}
+    _append(said, root)
 
 
 def finish(plan: Plan, folder: Path, verdict: str) -> None:
@@ -36,12 +37,17 @@ def finish(plan: Plan, folder: Path, verdict: str) -> None:
         _append({"event": "finished", "plan": plan.hash, "folder": str(folder), "verdict": verdict})
 
 
-def confirmatory_runs() -> pd.DataFrame:
-    """Every confirmatory run ever registered, the first first: registered, plan, name, hypothesis, folder, finished, verdict."""
+def confirmatory_runs(root: str | Path | None = None) -> pd.DataFrame:
+    """Every confirmatory run ever registered, the first first: registered, plan, name, hypothesis, folder, finished, verdict.
+
+    Parameters
+    ----------
+    root : where run folders live; default: `run.runs_folder()`
+    """
     import pandas as pd
 
     runs: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in _rows():
+    for row in _rows(root):
         key = (row["plan"], row["folder"])
         if row["event"] == "registered":
             runs.setdefault(key, {**row, "registered": row["time"], "finished": "", "verdict": "not finished"})
@@ -50,8 +56,8 @@ def confirmatory_runs() -> pd.DataFrame:
     return pd.DataFrame(list(runs.values()), columns=list(COLUMNS))
 
 
-def _rows() -> list[dict[str, Any]]:
-    path = runs_folder() / FILE
+def _rows(root: str | Path | None = None) -> list[dict[str, Any]]:
+    path = Path(root or runs_folder()) / FILE
     if not path.exists():
         return []
     rows = []
@@ -63,8 +69,8 @@ def _rows() -> list[dict[str, Any]]:
     return rows
 
 
-def _append(row: dict[str, Any]) -> None:
-    path = runs_folder() / FILE
+def _append(row: dict[str, Any], root: str | Path | None = None) -> None:
+    path = Path(root or runs_folder()) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

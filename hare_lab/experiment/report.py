@@ -71,6 +71,8 @@ class Experiment(Report):
         score = self.cells[tasks].mean(axis=1) if tasks else -self.cells[SCORE]
         arms = self.arms()
         spans = [mean_interval(score[self.cells["arm"] == arm].tolist()) for arm in arms["arm"]]
+        if tasks:  # Student knows no bounds, a share of right answers has some
+            spans = [(value, max(low, 0.0), min(high, 1.0)) for value, low, high in spans]
         return arms.assign(score=[s[0] for s in spans], low=[s[1] for s in spans], high=[s[2] for s in spans])
 
     def score_name(self) -> str:

@@ -89,7 +89,7 @@ class Material:
         """Pages of which a share of the tokens gave way to benchmark items with their answers, as a careless crawl would hold them."""
         from datasets import Dataset
 
-        items = leaked_texts()
+        items = leaked_texts(self.plan.items, self.plan.pool_seed)
         rng = np.random.default_rng([self.plan.pool_seed, seed])
         sizes = np.array([len(ids) for ids in self.tokenizer(items, add_special_tokens=False, verbose=False)["input_ids"]])
         wanted = arm.leaked * self.plan.set_of(arm)
@@ -102,10 +102,21 @@ class Material:
         return Dataset.from_dict({"text": [mixed[i] for i in rng.permutation(len(mixed))]})
 
 
-def leaked_texts() -> list[str]:
-    """The bundled benchmark as leaks hold it: questions with answers, without their choices and with them, and sentences filled in."""
+def asked_rows(items: int = 0, seed: int = 0) -> list[dict[str, Any]]:
+    """The rows of the bundled benchmark that a plan asks: `items` of each task, drawn by seed; 0: all."""
+    asked = {item.id for task in evaluation.bundled_tasks(limit=items or None, seed=seed) for item in task.items}
+    return [row for row in texts.items() if row["id"] in asked]
+
+
+def leaked_texts(items: int = 0, seed: int = 0) -> list[str]:
+    """The bundled benchmark as leaks hold it: questions with answers, without their choices and with them, and sentences filled in.
+
+    Parameters
+    ----------
+    items, seed : of those that a plan asks, as `asked_rows` takes them; a leak of what nobody asks could not be seen in a score
+    """
     found = []
-    for row in texts.items():
+    for row in asked_rows(items, seed):
         if row["kind"] == "cloze":
             found.append(row["question"].replace("____", row["answer"]))
         else:

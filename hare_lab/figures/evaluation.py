@@ -184,6 +184,8 @@ def leaderboard(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
 
 
 def _bits_title(wide: pd.DataFrame, models: list[str]) -> str:
+    if len(models) == 1 and len(wide) == 1:
+        return f"“{str(wide.index[0])[:26]}” costs {wide[models[0]].iloc[0]:.2f} bits per byte"
     if len(models) == 1:
         hard, easy = str(wide.index[-1])[:26], str(wide.index[0])[:26]
         return f"Hardest: “{hard}”; easiest: “{easy}”"

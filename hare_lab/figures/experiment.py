@@ -14,7 +14,8 @@ from hare_lab.figures import look
 
 
 def ablation_curves(curves: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
-    """Held-out loss against tokens read, one colour an arm: thin lines are seeds, the thick one their mean, the band its 95 % interval.
+    """Held-out loss against tokens read, one colour an arm: thin lines are seeds, the thick one their mean, the band its 95 % interval
+    (from three seeds on).
 
     Parameters
     ----------
@@ -40,7 +41,8 @@ def ablation_curves(curves: pd.DataFrame, *, theme: str = "screen") -> go.Figure
     ends = {arm: _mean_curve(curves[curves["arm"].astype(str) == arm]) for arm in arms}
     seeds = int(curves.groupby("arm")["seed"].nunique().max())
     title = _curves_title(ends)
-    subtitle = f"Held-out pages, every topic alike; thin: {look.plural(seeds, 'seed')}, thick: their mean, band: its 95\u00a0% interval"
+    band = ", band: its 95\u00a0% interval" if seeds > 2 else ""  # of two seeds it would fill the picture and say nothing
+    subtitle = f"Held-out pages, every topic alike; thin: {look.plural(seeds, 'seed')}, thick: their mean{band}"
     figure = look.canvas(title, subtitle if seeds > 1 else "Held-out pages, every topic alike; one seed", theme=theme, right=16)
     for turn, arm in enumerate(arms):
         color, mine = look.PALETTE[turn % len(look.PALETTE)], curves[curves["arm"].astype(str) == arm]
@@ -51,7 +53,7 @@ def ablation_curves(curves: pd.DataFrame, *, theme: str = "screen") -> go.Figure
                     x=one["tokens"], y=one["loss"], mode="lines", line={"color": color, "width": 1}, opacity=0.4, hoverinfo="skip",
                     showlegend=False,
                 )  # fmt: skip
-        if mean["half"].notna().all() and len(mine["seed"].unique()) > 1:
+        if mean["half"].notna().all() and len(mine["seed"].unique()) > 2:
             x = [*mean["tokens"], *mean["tokens"][::-1]]
             y = [*(mean["loss"] + mean["half"]), *(mean["loss"] - mean["half"])[::-1]]
             figure.add_scatter(
@@ -124,7 +126,9 @@ def arm_differences(differences: pd.DataFrame, *, ours: str, baseline: str, them
     )
 
 
-def score_against_priors(arms: pd.DataFrame, *, score: str = "score", unit: str = "score", theme: str = "screen") -> go.Figure:
+def score_against_priors(
+    arms: pd.DataFrame, *, score: str = "score", unit: str = "score", chance: float | None = None, theme: str = "screen"
+) -> go.Figure:
     """How good a model is against how many human priors chose its pages, with the ones that read the benchmark marked.
 
     Parameters
@@ -133,6 +137,7 @@ def score_against_priors(arms: pd.DataFrame, *, score: str = "score", unit: str 
         One row an arm: arm, level (human priors at work), leaked (bool), the column `score` (higher is better), and low and high of
         it where known. A column `leakage_delta`, where there is one, is what the model-side test says.
     score, unit : the column, and what its axis says
+    chance : what guessing reaches, where the score is one that a guess can reach
     theme : screen, paper or talk
 
     Raises
@@ -171,6 +176,10 @@ def score_against_priors(arms: pd.DataFrame, *, score: str = "score", unit: str 
             hovertext=[f"{look.escape(a, look.NAME)}{d}" for a, d in zip(group["arm"], delta, strict=True)],
             hovertemplate="%{hovertext}<br>%{y:.3f}<extra></extra>",
         )  # fmt: skip
+    if chance is not None:
+        words = {"text": "guessing", "showarrow": False, "xanchor": "right", "yanchor": "bottom"}
+        figure.add_hline(y=chance, line={"color": look.INK, "width": 1.5, "dash": "dot"})
+        figure.add_annotation(x=1, xref="paper", y=chance, font={"size": round(0.9 * text), "color": look.INK}, **words)
     for _, group in arms.groupby("level"):
         values = _apart(group[score].to_numpy(float), float(np.ptp(arms[score])) / 14)
         for name, x, y, leaked in zip(group["arm"], [group["x"].max()] * len(group), values, group["leaked"], strict=True):

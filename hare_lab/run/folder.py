@@ -34,6 +34,7 @@ MAKERS = {  # which notebook makes which artifact: what a missing one is named b
     "scores": "03", "quality": "03", "placed": "04", "gaps": "04", "coverage": "04", "leaks": "05", "leakage": "05",
     "prepared": "06", "curated": "06", "choices": "06", "curation": "06", "gaps_left": "06",
     "synthetic": "07", "synthetic_rejected": "07", "cards": "08", "training": "08", "model": "08",
+    "page_bits": "09", "bits": "09", "task_scores": "09", "plan": "10", "experiment": "10",
 }  # fmt: skip
 
 

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cells:
-    """Sizes of the experiment of notebook 10: the model, the tokens that each arm reads, how many seeds, and how much is scored."""
+    """Sizes of the experiment of notebook 10: the model, the tokens that each arm reads, how many seeds, and how much is scored.
+
+    `sample` pages of each topic make the score, out of the share `held_out`; `looks` at it on the way; `items` are asked of each task
+    (0: all).
+    """
 
     model: str
     tokens: int
     seeds: int
     batch: int
     sample: int
+    looks: int
+    held_out: float
     items: int = 0
 
 
@@ -32,15 +38,15 @@ class Profile:
 
 PROFILES = {
     "small": Profile(
-        "small", pages=1_800, fit_sample=5_000, figure_points=5_000, experiment=Cells("hare-1m", 8_192, 2, 4, 3, 40),
+        "small", pages=1_800, fit_sample=5_000, figure_points=5_000, experiment=Cells("hare-1m", 8_192, 2, 4, 1, 4, 0.05, 20),
         model="hare-1m", train_tokens=80_000,
     ),
     "laptop": Profile(
-        "laptop", pages=10_000, fit_sample=50_000, figure_points=50_000, experiment=Cells("hare-1m", 400_000, 3, 16, 10),
+        "laptop", pages=10_000, fit_sample=50_000, figure_points=50_000, experiment=Cells("hare-1m", 240_000, 3, 4, 10, 10, 0.05, 60),
         model="hare-5m", train_tokens=500_000,
     ),
     "gpu": Profile(
-        "gpu", pages=200_000, fit_sample=200_000, figure_points=50_000, experiment=Cells("hare-125m", 100_000_000, 5, 64, 20),
+        "gpu", pages=200_000, fit_sample=200_000, figure_points=50_000, experiment=Cells("hare-125m", 100_000_000, 5, 64, 20, 20, 0.05),
         model="hare-125m", train_tokens=500_000_000,
     ),
 }  # fmt: skip
