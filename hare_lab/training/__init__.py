@@ -6,6 +6,13 @@ the priors). A run can be killed and goes on to the same losses; it can run in t
 
     trained = train(pages, "hare-5m", 2_000_000, out="my-model")
     trained.save("my-model")
+
+The same loop tunes a model on examples whose answers alone are learnt: conversations through a chat template, or function calls.
+
+    template = set_template(model, tokenizer)
+    tuned = tune(model, tokenizer, chat_examples(conversations("talks.jsonl"), tokenizer), out="my-chat")
+
+Methods: docs/training.md, docs/tuning.md.
 """
 
 from hare_lab.training.background import Job, Status, job_name, launch
