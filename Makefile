@@ -12,6 +12,9 @@ TORCH   ?= cpu
 PROFILE ?= laptop
 NAME    ?= demo
 
+# Threads that wait in turning loops starve each other where anything else runs on the same cores.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: run test lab install lint bench clean lock
 
 run: install

@@ -2,11 +2,15 @@
 
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py              everything; stopped and gone on with at will
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py tune        settings on hare-1m, the other half of the labels, other seeds
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work [tune]  train cells on one thread; start one a core, side by side
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells say so far
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py --laptop    also `hare-lab run` in the laptop and small profiles, timed
 
 Cells live in `runs/benchmark-experiment` (or HARE_LAB_RUNS), so a run that was stopped goes on. The plan of each part is
 registered before its first step; what was chosen in `tune` is fixed in the constants below before the confirmatory run is started.
+Two workers of one thread each train a quarter more in the same time than one of two threads (a small model's threads wait for each
+other). They take the cells in the order of `urgency`: ours and random first, then what they are compared with.
 
 The pool is `crawl_pool`'s; labels not used in tuning. The clean posts that it holds out, ten of each label, are the score,
 macro-averaged over labels; no method sees a label. Arms: random draws from the pool as it came; the others choose from what
@@ -15,6 +19,7 @@ deduplication left, by clusters and the learned scorer (`curation.prepared`, the
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -25,13 +30,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from _common import measure, real_data, write_results
 from crawl_pool import crawl_pool
-from curation import halves, prepared
+from curation import Prepared, halves, prepared
 from datasets import Dataset
 
 from hare_lab import experiment
 from hare_lab.experiment import Arm, Plan
+from hare_lab.experiment.cells import cell_folder, finished, run_cell
+from hare_lab.experiment.conduct import begin
 from hare_lab.priors import default
 from hare_lab.run import runs_folder
 
@@ -39,7 +47,10 @@ SEED, TUNED_SEED = 0, 1
 SINGLE = ("quality-only", "diversity-only", "cluster-balanced", "top-quality")
 PEERS = ("semdedup", "d4", "density")
 NATURAL_PAGES = 12_000
+FLOOR = 0.3  # chosen in `tune`
 FLOORS, SETS = (0.0, 0.3, 0.5), (0.5, 1.0)  # tried in `tune`: quality floors, and sets as shares of what is read
+PREPARED: dict[tuple[int, int], Prepared] = {}  # by seed and size of the pool: the settings of `tune` share one
+TUNED_PAGES, TUNED_TOKENS, TUNED_SEEDS = 9_000, 500_000, (100, 101)
 
 
 @dataclass(frozen=True)
@@ -55,19 +66,28 @@ class Size:
     long: float
 
 
-FULL = Size(20_000, 2_000_000, 1_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.5)
+FULL = Size(15_000, 2_000_000, 2_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.0)
 SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0)
 
 
 def main() -> None:
     words = set(sys.argv[1:])
     size = SMALL if "small" in words else FULL
-    if "tune" in words:
-        tune(size)
-        return
     posts, web = real_data("reddit_selfposts"), real_data("webcrawl_mix")
+    if "tune" in words:
+        tune(posts, web, work_only="work" in words)
+        return
     _, unseen = halves(posts)
-    rows = [*confirmatory(posts, web, unseen, size), *natural(posts, unseen, size)]
+    plan = confirmatory_plan(size)
+    if "work" in words:
+        work(crawl_material(plan, posts, web, unseen, size), _folder(plan, "crawl-like"), urgency(plan))
+        return
+    if "sum" in words:
+        rows = measures(experiment.results(_folder(plan, "crawl-like")), size)
+    else:
+        shared = crawl_material(plan, posts, web, unseen, size)
+        result = experiment.conduct(shared, _folder(plan, "crawl-like"), leak_test=experiment.leak_test)
+        rows = [*measures(result, size), *natural(posts, unseen, size)]
     if "--laptop" in words:
         rows += laptop()
     if size is SMALL:
@@ -77,7 +97,7 @@ def main() -> None:
         write_results("experiment", rows)
 
 
-def confirmatory(posts: list[dict[str, Any]], web: list[dict[str, Any]], labels: list[str], size: Size) -> list[dict[str, Any]]:
+def confirmatory_plan(size: Size) -> Plan:
     """Ours against random, single factors and peers, and the leaked arm, on the crawl-like pool."""
     arms = [Arm("random", crawl=True), Arm("priors", "priors"), *(Arm(m, m) for m in SINGLE), *(Arm(m, m) for m in PEERS)]
     arms += [Arm("cleaned"), Arm("leaked", crawl=True, leaked=0.3), Arm("random-long", crawl=True, budget=size.long)]
@@ -85,21 +105,50 @@ def confirmatory(posts: list[dict[str, Any]], web: list[dict[str, Any]], labels:
         "On a crawl-like pool, at equal tokens, pages chosen by the priors give fewer bits per byte on clean held-out posts, "
         "macro-averaged over labels, than pages drawn at random."
     )
-    plan = _plan("crawl-like", hypothesis, tuple(arms), size, "confirmatory", SEED)
-    result = experiment.conduct(crawl_material(plan, posts, web, labels, size), _folder(plan, "crawl-like"), leak_test=experiment.leak_test)
-    return measures(result, size)
+    return _plan("crawl-like", hypothesis, tuple(arms), size, "confirmatory", SEED)
+
+
+def urgency(plan: Plan) -> list[tuple[Arm, int]]:
+    """The cells by what the issue's figures need first; an order of work, which no result changes."""
+    order = ["random", "priors", "quality-only", "diversity-only", "leaked", "random-long", "cleaned"]
+    rank = {name: at for at, name in enumerate(order)}
+    first = ("random", "priors")
+    return sorted(
+        plan.cells(),
+        key=lambda cell: (0 if cell[0].name in first and cell[1] in plan.seeds else 1, rank.get(cell[0].name, 9), cell[1]),
+    )
+
+
+def work(shared: experiment.Material, folder: Path, order: list[tuple[Arm, int]], *, judge: bool = True) -> None:
+    """Train the cells that nobody has taken, on one thread. A cell is taken by locking a file of it; a dead worker lets go of it."""
+    torch.set_num_threads(1)
+    begin(shared.plan, folder)
+    for arm, seed in order:
+        place = cell_folder(folder, arm, seed)
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / ".taken").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            if finished(folder, shared.plan, arm, seed) is None:
+                record = run_cell(shared, arm, seed, folder, leak_test=experiment.leak_test if judge else None)
+                found = f"{record['bits_per_byte']:.4f} bits per byte in {record['wall_seconds']:.0f} s" if record else "stopped"
+                print(f"{shared.plan.name} {arm.name} seed {seed}: {found}", flush=True)
 
 
 def crawl_material(
-    plan: Plan, posts: list[dict[str, Any]], web: list[dict[str, Any]], labels: list[str], size: Size, floor: float | None = None
+    plan: Plan, posts: list[dict[str, Any]], web: list[dict[str, Any]], labels: list[str], size: Size, floor: float = FLOOR
 ) -> experiment.Material:
     """The pool, prepared; what is held out has left before any step."""
     pool = crawl_pool(posts, web, seed=plan.pool_seed, pages=size.pages, labels=labels)
-    data = prepared(pool.rows, deduplicate=True)
+    if (key := (plan.pool_seed, size.pages)) not in PREPARED:
+        PREPARED[key] = prepared(pool.rows, deduplicate=True)
+    data = PREPARED[key]
     pages = data.pages.add_column("quality", data.quality.tolist())
     held = Dataset.from_list([{"id": row["id"], "text": row["text"], "label": row["label"]} for row in pool.held])
     crawl = Dataset.from_list([{"id": row["id"], "text": row["text"]} for row in pool.rows])
-    priors = default() if floor is None else default().turned(floor=floor)
+    priors = default().turned(floor=floor)
     return experiment.material(
         plan, pages, data.vectors, priors, labels=data.group.tolist(), held=held, held_labels=list(held["label"]), crawl=crawl
     )
@@ -145,6 +194,7 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
     """The rows of the table, from one confirmatory run."""
     gap = experiment.paired_difference(_of(result, "priors"), _of(result, "random"))
     what = f"{size.model}, {size.tokens:,} tokens an arm, sets of {size.set_tokens:,}, a pool of {size.pages:,} pages, labels not tuned on"
+    what += "" if result.complete else f"; so far {len(result.cells)} of {len(confirmatory_plan(size).cells())} planned cells"
     how = f"ours minus random, macro over labels, {gap.seeds} paired seeds, Student's interval, which must leave zero out; {what}"
     span = (gap.low, gap.high)
     first = measure("experiment.bpb_difference", gap.value, target=0.0, better="lower", unit="bits/byte", interval=span, how=how)
@@ -155,11 +205,11 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
                 how=f"mean of {int((result.cells['arm'] == arm).sum())} seeds, the same run")
         for arm in means.index
     ]  # fmt: skip
-    rivals = [arm for arm in (*SINGLE, "cleaned") if arm in means.index]
-    best = min(rivals, key=lambda arm: means[arm])
-    how = f"ours minus the best single-factor arm ({best}), means of seeds"
-    ahead = float(means["priors"] - means[best])
-    rows.append(measure("experiment.bpb_to_best_single_factor", ahead, target=0.0, better="lower", unit="bits/byte", how=how))
+    if rivals := [arm for arm in (*SINGLE, "cleaned") if arm in means.index]:
+        best = min(rivals, key=lambda arm: means[arm])
+        how = f"ours minus the best single-factor arm ({best}), means of seeds"
+        ahead = float(means["priors"] - means[best])
+        rows.append(measure("experiment.bpb_to_best_single_factor", ahead, target=0.0, better="lower", unit="bits/byte", how=how))
     if result.target:
         t = result.target
         reached = "reached" if t.reached else "not reached: a lower bound"
@@ -172,6 +222,8 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
     score = result.cells.assign(score=result.cells[tasks].mean(axis=1))
     for name, column, unit in (("score", "score", "share of right answers"), ("delta", "leakage_delta", "points")):
         both = [dict(zip(part["seed"], part[column], strict=True)) for part in (score[score["arm"] == a] for a in ("leaked", "random"))]
+        if not set(both[0]) & set(both[1]):
+            continue
         leak = experiment.paired_difference(*both)
         how = f"leaked minus random, {leak.seeds} paired seeds; three in ten tokens of the leaked set are the benchmark; must be above zero"
         row = measure(f"experiment.leaked_{name}", leak.value, target=0.0, interval=(leak.low, leak.high), unit=unit, how=how)
@@ -179,19 +231,20 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
     return rows
 
 
-def tune(size: Size) -> None:
+def tune(posts: list[dict[str, Any]], web: list[dict[str, Any]], *, work_only: bool) -> None:
     """Floors and set sizes on the half of the labels that may be looked at, with a small model and other seeds; prints, writes nothing."""
-    posts, web = real_data("reddit_selfposts"), real_data("webcrawl_mix")
     seen, _ = halves(posts)
-    small = Size(min(size.pages, 9_000), min(size.tokens, 600_000), 0, "hare-1m", (100, 101), (), 1.0)
+    lines = []
     for share in SETS:
         for floor in FLOORS:
-            sized = Size(small.pages, small.tokens, round(share * small.tokens), small.model, small.seeds, (), 1.0)
+            size = Size(TUNED_PAGES, TUNED_TOKENS, round(share * TUNED_TOKENS), "hare-1m", TUNED_SEEDS, (), 1.0)
             arms = (Arm("random", crawl=True), Arm("priors", "priors"))
-            plan = _plan(f"tune-{floor}-{share}", "none: settings", arms, sized, "tuning", TUNED_SEED)
-            shared = crawl_material(plan, posts, web, seen, sized, floor=floor)
-            result = experiment.conduct(shared, _folder(plan, plan.name))
-            print(f"floor {floor}, set {share:.0%} of what is read: {result.verdict}", flush=True)
+            plan = _plan(f"tune-{floor}-{share}", "none: settings", arms, size, "tuning", TUNED_SEED)
+            cells = [cell for cell in plan.cells() if cell[0].name == "priors" or floor == FLOORS[0]]  # random knows no floor
+            work(crawl_material(plan, posts, web, seen, size, floor=floor), _folder(plan, plan.name), cells, judge=False)
+            if not work_only:
+                lines.append(f"floor {floor}, set {share:.0%} of what is read: {experiment.results(_folder(plan, plan.name)).arms()}")
+    print("\n".join(lines), flush=True)
 
 
 def laptop() -> list[dict[str, Any]]:
@@ -209,10 +262,11 @@ def laptop() -> list[dict[str, Any]]:
 
 
 def _plan(name: str, hypothesis: str, arms: tuple[Arm, ...], size: Size, kind: str, seed: int, *, more: bool = True) -> Plan:
+    # A step of 4 rows, 1,024 tokens: so few tokens teach more in many small steps than in few large ones.
     return Plan(
         name=name, hypothesis=hypothesis, kind=kind, arms=arms, seeds=size.seeds, more_seeds=size.more if more else (),
         tokens=size.tokens, set_tokens=size.set_tokens, model=size.model, tasks=("bundled",) if len(arms) > 2 else (), looks=20,
-        batch=16 if size is FULL else 4, pool_seed=seed,
+        batch=4, pool_seed=seed,
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,18 @@ def run_cell(
 
 
 class _Looks:
-    """Looks at the held-out pages at evenly spaced steps, and keeps what it saw, so that a cell that goes on has all of its curve."""
+    """Looks at some held-out pages at evenly spaced steps, and keeps what it saw, so that a cell that goes on has all of its curve.
+
+    The same pages for every cell: the first `look_sample` of each topic, because reading all of them would cost as much as training.
+    """
 
     def __init__(self, shared: Material, model: Any, path: Path, total: int, watch: Watch | None) -> None:
         self.shared, self.model, self.path, self.watch, self.seconds = shared, model, path, watch, 0.0
         self.rows: list[list[float]] = json.loads(path.read_text()) if path.exists() else []
-        self.packed, self.places = training.pack_whole(shared.held["text"], shared.tokenizer, shared.plan.context)
-        self.sizes = np.array([len(text.encode("utf-8", "surrogatepass")) for text in shared.held["text"]], float)
+        rows = first_of_each(shared.groups, shared.plan.look_sample)
+        texts, self.names = shared.held.select(rows)["text"], np.array(shared.groups)[rows]
+        self.packed, self.places = training.pack_whole(texts, shared.tokenizer, shared.plan.context)
+        self.sizes = np.array([len(text.encode("utf-8", "surrogatepass")) for text in texts], float)
         self.each = total / shared.plan.looks
 
     def __call__(self, progress: training.Progress) -> bool:
@@ -135,8 +141,19 @@ class _Looks:
         """Macro-averaged bits per byte as training sees the pages: in rows of the context, without overlap."""
         losses, _ = training.page_losses(self.model, self.packed)
         bits = losses[self.places] / np.log(2)
-        names = np.array(self.shared.groups)
+        names = self.names
         return float(np.mean([bits[names == n].sum() / self.sizes[names == n].sum() for n in sorted(set(names.tolist()))]))
+
+
+def first_of_each(names: Sequence[str], most: int) -> list[int]:
+    """Rows of the first so many of each name, in their order."""
+    met: Counter[str] = Counter()
+    rows = []
+    for row, name in enumerate(names):
+        met[name] += 1
+        if met[name] <= most:
+            rows.append(row)
+    return rows
 
 
 def _new_model(shared: Material, seed: int) -> Any:

@@ -79,6 +79,7 @@ class Plan:
     sample : pages held out of each topic for the score, at most
     held_out : share of the pages that no choice and no training sees
     looks : how often the held-out loss is looked at on the way
+    look_sample : held-out pages of each topic that a look reads, at most; the score after the last step reads all of `sample`
     tasks : further scores after the last step (bundled)
     items : of each task, at most; 0 asks all
     run : the run whose pages are used; other callers hand their pages over
@@ -102,6 +103,7 @@ class Plan:
     sample: int = 10
     held_out: float = 0.1
     looks: int = 10
+    look_sample: int = 3
     tasks: tuple[str, ...] = ()
     items: int = 0
     run: str = "demo"
@@ -119,7 +121,7 @@ class Plan:
         seeds = [*self.seeds, *self.more_seeds]
         if not self.seeds or len(set(seeds)) < len(seeds):
             raise InputError('"seeds" must hold at least one seed, and no seed twice in "seeds" and "more_seeds"')
-        for key in ("tokens", "context", "batch", "sample", "looks"):
+        for key in ("tokens", "context", "batch", "sample", "looks", "look_sample"):
             if getattr(self, key) < 1:
                 raise InputError(f'"{key}" is {getattr(self, key)}; it must be 1 or more')
         if not 0 < self.held_out < 1:
