@@ -1,4 +1,4 @@
-"""Is training fast, and is it the same training? About 20 minutes on 2 cores.
+"""Is training fast, is it the same training, and how small should a step be? About 30 minutes on 2 cores.
 
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/training.py [SEEDS [STEPS]]
 
@@ -25,6 +25,7 @@ from hare_lab import models, training
 MODEL, VOCABULARY, CONTEXT, BATCH = "hare-5m", 8_192, 256, 16
 SEEDS, STEPS, WARM = 5, 60, 3
 POSTS = 3_000
+SHORT, ROWS, HELD_OUT = 300_000, (2, 4, 8, 16), 200  # the short budget, the sizes of a step that are tried on it, pages held out
 CLOCK = time.process_time
 TRAINER = "transformers.Trainer (adamw_torch_fused, its default; position ids keep the pages apart)"
 
@@ -39,7 +40,7 @@ def main(seeds: int = SEEDS, steps: int = STEPS) -> None:
     measures = []
     for precision in ("fp32", "bf16"):
         measures += compare(packed, precision, seeds, steps)
-    write_results("training", measures)
+    write_results("training", [*measures, *small_steps(texts, tokenizer)])
 
 
 def compare(packed: training.Packed, precision: str, seeds: int, steps: int) -> list[dict[str, Any]]:
@@ -67,6 +68,22 @@ def compare(packed: training.Packed, precision: str, seeds: int, steps: int) -> 
         measure(f"training.rate_{precision}", statistics.median(s[0] for s in speeds), unit="tokens/s", how=f"ours: {how}"),
         measure(f"training.rate_trainer_{precision}", statistics.median(s[1] for s in speeds), unit="tokens/s", how=f"the Trainer: {how}"),
     ]  # fmt: skip
+
+
+def small_steps(texts: list[str], tokenizer: Any) -> list[dict[str, Any]]:
+    """One short budget in steps of few rows and of many: what is left to learn on pages that none of them reads."""
+    packed = training.pack(texts[HELD_OUT:], tokenizer, CONTEXT)
+    held, _ = training.pack_whole(texts[:HELD_OUT], tokenizer, CONTEXT)
+    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts[:HELD_OUT])
+    rows = []
+    for batch in ROWS:
+        model = models.build(MODEL, vocabulary=VOCABULARY, seed=0)
+        report = training.fit(model, {"D1": packed}, SHORT, settings=training.Settings(context=CONTEXT, batch=batch), seed=0)
+        losses, _ = training.page_losses(model, held)
+        how = f"{MODEL}, {SHORT:,} tokens in {report.steps} steps of {batch} rows of {CONTEXT}, cosine, one seed; {HELD_OUT} posts held out"
+        bits = float(losses.sum() / np.log(2) / size)
+        rows.append(measure(f"training.bits_per_byte_rows_{batch}", bits, unit="bits/byte", better="lower", how=how))
+    return rows
 
 
 def ours(packed: training.Packed, precision: str, seed: int, steps: int) -> dict[str, Any]:

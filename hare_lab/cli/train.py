@@ -23,7 +23,7 @@ def train(
     tokenizer: Annotated[str, typer.Option(help="A folder or hub id (default: one is learnt from the pages).")] = "",
     vocabulary: Annotated[int | None, typer.Option(help="Of a tokenizer that is learnt (default: the model's own).")] = None,
     context: Annotated[int | None, typer.Option(help="Tokens read at once (default: the model's own).", min=2)] = None,
-    batch: Annotated[int, typer.Option(help="Rows a step.")] = 16,
+    batch: Annotated[int | None, typer.Option(help="Rows a step (default: as many as leave a thousand steps).")] = None,
     micro: Annotated[int, typer.Option(help="Rows a pass: less memory, the same result.")] = 16,
     rate: Annotated[float | None, typer.Option(help="Peak learning rate (default: the model's own).")] = None,
     schedule: Annotated[str, typer.Option(help="cosine or constant.")] = "cosine",
@@ -52,9 +52,10 @@ def train(
         raise InputError("no data; give pages to train on, such as pages.jsonl or demo")
     size = models.shape(model)
     judged: dict[str, Any] = {"schedule": schedule, "precision": precision}  # words, until `Settings` has judged them
-    how = training.Settings(context=context or size.context, batch=batch, micro=micro, learning_rate=rate, **judged)
     if tokens < 1:
         raise InputError(f"--tokens is {tokens}; give 1 or more")
+    rows = training.batch_for(tokens, context or size.context) if batch is None else batch
+    how = training.Settings(context=context or size.context, batch=rows, micro=micro, learning_rate=rate, **judged)
     parts = {name: _pages(source, name, limit, column, seed) for name, source in (("D1", data), ("D2", d2), ("D3", d3)) if source}
     more: dict[str, Any] = {"vocabulary": vocabulary, "tokenizer": tokenizer or None, "seed": seed}
     if background:

@@ -26,14 +26,14 @@ from hare_lab.training.packing import IGNORE, Packed, Rows, pack, pack_whole
 from hare_lab.training.perplexity import load_model, perplexity, score
 from hare_lab.training.report import Progress, TrainingReport
 from hare_lab.training.scoring import evaluate, page_losses, precision_here
-from hare_lab.training.settings import Settings, rate_at
+from hare_lab.training.settings import Settings, batch_for, rate_at
 from hare_lab.training.tokens import encode, load_tokenizer, train_tokenizer
 from hare_lab.training.train import CHECKPOINTS, Trained, continuation, model_card, train
 from hare_lab.training.tuning import Tuned, TuningReport, tune, tuning_settings
 
 __all__ = [
     "CHECKPOINTS", "FIRST_STAGE", "IGNORE", "TEMPLATES", "Example", "Job", "Order", "Packed", "Progress", "Rows", "Settings", "Stage",
-    "Status", "Trained", "TrainingReport", "Tuned", "TuningReport", "add_tokens", "answers", "chat_examples", "chat_prompt",
+    "Status", "Trained", "TrainingReport", "Tuned", "TuningReport", "add_tokens", "answers", "batch_for", "chat_examples", "chat_prompt",
     "continuation", "conversations", "encode", "evaluate", "fit", "from_exercises", "job_name", "launch", "load_model",
     "load_tokenizer", "model_card", "order", "pack", "pack_examples", "pack_whole", "page_losses", "perplexity", "precision_here",
     "rate_at", "recipe", "repeats", "reply", "score", "set_template", "stretches", "train", "train_tokenizer", "tune", "tuning_settings",

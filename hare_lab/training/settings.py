@@ -10,6 +10,7 @@ from hare_lab.errors import InputError
 
 Schedule = Literal["cosine", "constant"]
 FLOOR = 0.1  # of the peak learning rate, at the end of the cosine
+STEPS = 1_000  # that a short run should have at least; a step of more rows teaches little more (docs/training.md)
 DECAY = 0.2  # share of the steps in which a constant rate falls to 0 (Hu et al. 2024, "MiniCPM": 10 %; short runs want more)
 
 
@@ -57,6 +58,20 @@ class Settings:
             raise InputError(f'training: precision "{self.precision}" is unknown; choose auto, fp32 or bf16')
         if not 0 <= self.warmup <= 1:
             raise InputError(f"training: warmup is {self.warmup}; it is a share of the steps, between 0 and 1")
+
+
+def batch_for(tokens: int, context: int) -> int:
+    """Rows a step for a budget: as many as leave a thousand steps, from 2 to 512.
+
+    Small steps pay in short runs: what a step of more rows adds is a less noisy direction, which a young model does not lack
+    (McCandlish et al. 2018, "An empirical model of large-batch training", section 2).
+
+    Parameters
+    ----------
+    tokens : of the whole run
+    context : tokens a row
+    """
+    return max(2, min(512, tokens // (STEPS * context)))
 
 
 def rate_at(step: int, steps: int, peak: float, schedule: Schedule = "cosine", warmup: float = 0.05) -> float:

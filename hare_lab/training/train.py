@@ -15,7 +15,7 @@ from hare_lab.training import mixture
 from hare_lab.training.loop import fit
 from hare_lab.training.packing import pack
 from hare_lab.training.report import Progress, TrainingReport
-from hare_lab.training.settings import Settings
+from hare_lab.training.settings import Settings, batch_for
 from hare_lab.training.tokens import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def train(
         known = train_tokenizer((text for part in texts.values() for text in part), vocabulary or size.vocabulary)
     else:
         known = load_tokenizer(tokenizer) if isinstance(tokenizer, str | Path) else tokenizer
-    how = settings or Settings(context=size.context)
+    how = settings or Settings(context=size.context, batch=batch_for(tokens, size.context))
     packed = {name: pack(part, known, how.context) for name, part in texts.items()}
     held = pack(texts_of(heldout, "heldout"), known, how.context) if heldout is not None else None
     special = {"bos_token_id": known.bos_token_id, "eos_token_id": known.eos_token_id, "pad_token_id": known.pad_token_id}
