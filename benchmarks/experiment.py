@@ -3,7 +3,8 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py              everything; stopped and gone on with at will
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py tune        settings on hare-1m, the other half of the labels, other seeds
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work [tune]  train cells on one thread; start one a core, side by side
-    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells say so far
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells say so far, of both sizes
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy  the same plan with hare-1m and half the tokens
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py --laptop    also `hare-lab run` in the laptop and small profiles, timed
 
@@ -33,10 +34,11 @@ import numpy as np
 import torch
 from _common import measure, real_data, write_results
 from crawl_pool import crawl_pool
-from curation import Prepared, halves, prepared
+from curation import halves, prepared
 from datasets import Dataset
 
 from hare_lab import experiment
+from hare_lab.errors import InputError
 from hare_lab.experiment import Arm, Plan
 from hare_lab.experiment.cells import cell_folder, finished, run_cell
 from hare_lab.experiment.conduct import begin
@@ -49,7 +51,6 @@ PEERS = ("semdedup", "d4", "density")
 NATURAL_PAGES = 12_000
 FLOOR = 0.3  # chosen in `tune`
 FLOORS, SETS = (0.0, 0.3, 0.5), (0.5, 1.0)  # tried in `tune`: quality floors, and sets as shares of what is read
-PREPARED: dict[tuple[int, int], Prepared] = {}  # by seed and size of the pool: the settings of `tune` share one
 TUNED_PAGES, TUNED_TOKENS, TUNED_SEEDS = 9_000, 500_000, (100, 101)
 
 
@@ -67,12 +68,13 @@ class Size:
 
 
 FULL = Size(15_000, 2_000_000, 2_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.0)
+PROXY = Size(15_000, 1_000_000, 1_000_000, "hare-1m", (0, 1, 2), (3, 4), 2.0)
 SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0)
 
 
 def main() -> None:
     words = set(sys.argv[1:])
-    size = SMALL if "small" in words else FULL
+    size = SMALL if "small" in words else PROXY if "proxy" in words else FULL
     posts, web = real_data("reddit_selfposts"), real_data("webcrawl_mix")
     if "tune" in words:
         tune(posts, web, work_only="work" in words)
@@ -83,7 +85,7 @@ def main() -> None:
         work(crawl_material(plan, posts, web, unseen, size), _folder(plan, "crawl-like"), urgency(plan))
         return
     if "sum" in words:
-        rows = measures(experiment.results(_folder(plan, "crawl-like")), size)
+        rows = summed()
     else:
         shared = crawl_material(plan, posts, web, unseen, size)
         result = experiment.conduct(shared, _folder(plan, "crawl-like"), leak_test=experiment.leak_test)
@@ -95,6 +97,18 @@ def main() -> None:
             print(f"{row['id']}: {row['value']:.4g} {row['interval'] or ''}  {row['how']}")
     else:
         write_results("experiment", rows)
+
+
+def summed() -> list[dict[str, Any]]:
+    """The rows of every size of which some cells are finished; the smaller model's are called `experiment.proxy_...`."""
+    rows = []
+    for size, name in ((FULL, "experiment."), (PROXY, "experiment.proxy_")):
+        try:
+            found = measures(experiment.results(_folder(confirmatory_plan(size), "crawl-like")), size)
+        except InputError:  # nothing to compare yet
+            continue
+        rows += [{**row, "id": row["id"].replace("experiment.", name)} for row in found]
+    return rows
 
 
 def confirmatory_plan(size: Size) -> Plan:
@@ -142,9 +156,7 @@ def crawl_material(
 ) -> experiment.Material:
     """The pool, prepared; what is held out has left before any step."""
     pool = crawl_pool(posts, web, seed=plan.pool_seed, pages=size.pages, labels=labels)
-    if (key := (plan.pool_seed, size.pages)) not in PREPARED:
-        PREPARED[key] = prepared(pool.rows, deduplicate=True)
-    data = PREPARED[key]
+    data = _prepared(f"{plan.pool_seed}-{size.pages}-{len(labels)}", pool.rows)
     pages = data.pages.add_column("quality", data.quality.tolist())
     held = Dataset.from_list([{"id": row["id"], "text": row["text"], "label": row["label"]} for row in pool.held])
     crawl = Dataset.from_list([{"id": row["id"], "text": row["text"]} for row in pool.rows])
@@ -152,6 +164,31 @@ def crawl_material(
     return experiment.material(
         plan, pages, data.vectors, priors, labels=data.group.tolist(), held=held, held_labels=list(held["label"]), crawl=crawl
     )
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """What deduplication left of a pool, with what the arms choose by."""
+
+    pages: Dataset
+    vectors: np.ndarray
+    quality: np.ndarray
+    group: np.ndarray
+
+
+def _prepared(name: str, rows: list[dict[str, Any]]) -> _Pool:
+    """The pool prepared, once for all workers and sizes: what it took minutes to find lies beside the cells."""
+    path = runs_folder() / "benchmark-experiment" / f"pool-{name}.npz"
+    by_id = {row["id"]: row for row in rows}
+    if not path.exists():
+        data = prepared(rows, deduplicate=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f"{path.stem}.{os.getpid()}.npz")
+        np.savez(aside, ids=np.array(list(data.pages["id"])), vectors=data.vectors, quality=data.quality, group=np.asarray(data.group))
+        aside.replace(path)
+    with np.load(path) as kept:
+        pages = Dataset.from_list([{name: by_id[i][name] for name in ("id", "text", "title", "source")} for i in kept["ids"].tolist()])
+        return _Pool(pages, kept["vectors"], kept["quality"], kept["group"])
 
 
 def natural(posts: list[dict[str, Any]], labels: list[str], size: Size) -> list[dict[str, Any]]:
@@ -265,7 +302,7 @@ def _plan(name: str, hypothesis: str, arms: tuple[Arm, ...], size: Size, kind: s
     # A step of 4 rows, 1,024 tokens: so few tokens teach more in many small steps than in few large ones.
     return Plan(
         name=name, hypothesis=hypothesis, kind=kind, arms=arms, seeds=size.seeds, more_seeds=size.more if more else (),
-        tokens=size.tokens, set_tokens=size.set_tokens, model=size.model, tasks=("bundled",) if len(arms) > 2 else (), looks=20,
+        tokens=size.tokens, set_tokens=size.set_tokens, model=size.model, tasks=("bundled",) if len(arms) > 2 else (), looks=12, look_sample=2,
         batch=4, pool_seed=seed,
     )  # fmt: skip
 
