@@ -302,7 +302,8 @@ def _plan(name: str, hypothesis: str, arms: tuple[Arm, ...], size: Size, kind: s
     # A step of 4 rows, 1,024 tokens: so few tokens teach more in many small steps than in few large ones.
     return Plan(
         name=name, hypothesis=hypothesis, kind=kind, arms=arms, seeds=size.seeds, more_seeds=size.more if more else (),
-        tokens=size.tokens, set_tokens=size.set_tokens, model=size.model, tasks=("bundled",) if len(arms) > 2 else (), looks=12, look_sample=2,
+        tokens=size.tokens, set_tokens=size.set_tokens, model=size.model, tasks=("bundled",) if len(arms) > 2 else (),
+        looks=12, look_sample=2,
         batch=4, pool_seed=seed,
     )  # fmt: skip
 
