@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from hare_lab import evaluation, experiment, notebook, priors, texts, training
 from hare_lab.errors import InputError
-from hare_lab.experiment.cells import DONE, cell_folder
+from hare_lab.experiment.cells import DONE, cell_folder, first_of_each
 from hare_lab.experiment.conduct import PLAN, STATUS
 from hare_lab.run import open_run
 
@@ -147,6 +147,10 @@ def test_arms_read_equal_tokens_and_begin_with_equal_weights(done):
     one, same, other = (_new_model(material, seed).state_dict() for seed in (0, 0, 1))
     assert all((one[name] == same[name]).all() for name in one)
     assert any((one[name] != other[name]).any() for name in one)
+
+
+def test_a_look_reads_the_first_pages_of_each_topic():
+    assert first_of_each(["a", "b", "a", "a", "b", "c"], 2) == [0, 1, 2, 4, 5]
 
 
 def test_looks_fall_and_end_where_the_score_does(done):

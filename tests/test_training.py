@@ -195,6 +195,14 @@ def test_the_rate_rises_to_its_peak_and_falls_from_it(steps, schedule, warmup):
     assert np.all(np.diff(rates[: top + 1]) >= -1e-12) and np.all(np.diff(rates[top:]) <= 1e-12)
 
 
+@pytest.mark.parametrize("context", [64, 256])
+def test_a_step_leaves_a_thousand_of_them_where_the_budget_does(context):
+    for rows in (2, 5, 512):
+        assert training.batch_for(1_000 * rows * context, context) == rows
+        assert training.batch_for(1_000 * rows * context - 1, context) == max(2, rows - 1)
+    assert training.batch_for(1, context) == 2 and training.batch_for(10**12, context) == 512
+
+
 def test_a_cosine_ends_at_a_tenth_and_a_constant_rate_falls_in_the_last_fifth():
     assert training.rate_at(999, 1000, 1.0, "cosine") == pytest.approx(0.1, abs=1e-4)
     flat = [training.rate_at(step, 1000, 1.0, "constant") for step in range(1000)]
