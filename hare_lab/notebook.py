@@ -147,6 +147,21 @@ def grade(pages: Dataset, length: int = 500) -> dict[str, bool]:
     return grades
 
 
+def ask(answer: Callable[[str], Any], value: str, label: str = "request") -> None:
+    """A line to type into, and under it what `answer` makes of it; a new line is answered when Enter is pressed.
+
+    Where no widget can run, the answer to `value` stands there alone.
+    """
+    from IPython.display import display
+    from ipywidgets import Layout, Text
+
+    box = Text(value=value, description=label, continuous_update=False, layout=Layout(width="80ch"))
+    display({**box._repr_mimebundle_(), "text/plain": f"{label}: {value} (run this cell to type another)"}, raw=True)
+    show = live()
+    box.observe(lambda change: show(answer(change["new"])), names="value")
+    show(answer(value))
+
+
 def live() -> Callable[[Any], None]:
     """A place on the page that shows whatever it is given, each time instead of what it showed before."""
     from IPython.display import HTML, display

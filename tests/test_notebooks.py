@@ -17,7 +17,7 @@ from hare_lab.priors import load as load_priors
 from hare_lab.run import notebooks, read_run
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.timeout(2_400)  # eleven notebooks: minutes on an idle machine, many more on a busy one
+pytestmark = pytest.mark.timeout(2_400)  # twelve notebooks: minutes on an idle machine, many more on a busy one
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,20 @@ def test_the_concise_set_spends_its_budget_on_what_the_priors_ask_for_and_on_no_
     assert {"composition", "curation_funnel", "map_before_after", "quality_diversity"} <= set(figures)
 
 
+def test_a_model_learns_from_calls_and_what_it_answers_is_valid_and_counted(done):
+    from hare_lab import tool_calling
+
+    learnt, scores, looked = (done.load(name) for name in ("tool_tuning", "tool_scores", "tool_lookup"))
+    assert learnt.finished and learnt.training.last_loss < learnt.training.first_loss - 2
+    test = tool_calling.bundled_requests("test")
+    assert scores.requests == len(test) == scores.by_api["requests"].sum() == scores.confusion["requests"].sum()
+    assert len(scores.failures) == round((1 - scores.exact_call) * len(test)) and looked.api_accuracy > 0.5
+    assert done.load("tool_recall")["recall"].is_monotonic_increasing and len(done.load("tool_answers")) == len(test)
+    caller = tool_calling.load(done.folder / done.load("tool_model")["folder"])
+    assert caller.registry == tool_calling.bundled() and caller.abstain is not None
+    assert done.load("tuning").finished and (done.folder / done.load("chat_model")["folder"] / "model.safetensors").exists()
+
+
 def test_every_figure_is_saved_with_its_data_caption_and_provenance(done):
     manifest = json.loads((done.folder / "manifest.json").read_text())
     assert {
@@ -167,6 +181,11 @@ def test_every_figure_is_saved_with_its_data_caption_and_provenance(done):
         "synthesis_pipeline",
         "synthesis_coverage",
         "synthesis_composition",
+        "tuning_curve",
+        "tuning_effect",
+        "call_confusion",
+        "calls_beside_paper",
+        "risk_coverage",
     } <= set(manifest["figures"])
     for name, about in manifest["figures"].items():
         assert about["caption"] and about["inputs"], name

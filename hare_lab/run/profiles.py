@@ -34,19 +34,20 @@ class Profile:
     experiment: Cells
     model: str
     train_tokens: int
+    tool_examples: int
 
 
 PROFILES = {
     "small": Profile(
         "small", pages=1_800, fit_sample=5_000, figure_points=5_000, experiment=Cells("hare-1m", 8_192, 2, 4, 1, 4, 0.05, 20),
-        model="hare-1m", train_tokens=80_000,
+        model="hare-1m", train_tokens=80_000, tool_examples=6_000,
     ),
     "laptop": Profile(
         "laptop", pages=10_000, fit_sample=50_000, figure_points=50_000, experiment=Cells("hare-1m", 240_000, 3, 4, 10, 10, 0.05, 60),
-        model="hare-5m", train_tokens=500_000,
+        model="hare-5m", train_tokens=500_000, tool_examples=24_000,
     ),
     "gpu": Profile(
         "gpu", pages=200_000, fit_sample=200_000, figure_points=50_000, experiment=Cells("hare-125m", 100_000_000, 5, 64, 20, 20, 0.05),
-        model="hare-125m", train_tokens=500_000_000,
+        model="hare-125m", train_tokens=500_000_000, tool_examples=200_000,
     ),
 }  # fmt: skip
