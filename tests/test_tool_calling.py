@@ -446,3 +446,36 @@ def test_a_missing_collection_is_one_sentence(tmp_path):
 
 def test_the_bundled_requests_are_those_of_the_texts():
     assert len(TRAIN) + len(TEST) + len(tools.bundled_requests("validation")) == len(texts.requests())
+
+
+# --- the commands ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_asks_a_model_and_writes_scores_answers_and_figures(caller, tmp_path):
+    from dataclasses import replace
+
+    from hare_lab.cli.tools import evaluate_tools
+
+    made = tmp_path / "made"
+    made.mkdir()
+    replace(caller, abstain=None).model.save_pretrained(made)
+    caller.script.tokenizer.save_pretrained(made)
+    replace(caller, abstain=None).save(made)
+    evaluate_tools(str(made), "bundled", tmp_path / "out", 12, 0, None)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["tuned"]["requests"] == report["rules"]["requests"] == len(pd.read_parquet(tmp_path / "out" / "answers.parquet")) == 12
+    assert {"confusion.html", "beside_paper.html", "risk_coverage.html", "methods.csv"} <= {p.name for p in (tmp_path / "out").iterdir()}
+    with pytest.raises(InputError, match="--limit is 0"):
+        evaluate_tools(str(made), "bundled", tmp_path / "other", 0, 0, None)
+
+
+def test_tuning_for_tools_names_a_row_that_calls_what_is_not_there(tmp_path):
+    from hare_lab.cli.tools import tune_tools
+
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "fly me to the moon", "call": {"name": "fly", "arguments": {}}}\n')
+    common = {"functions": None, "text": "demo", "epochs": 1, "method": "full", "rate": None, "seed": 0, "limit": None}
+    with pytest.raises(InputError, match=r'row 1 \(1\): the call calls "fly", which is not in the registry'):
+        tune_tools(str(rows), "nowhere", tmp_path / "out", **common)
+    with pytest.raises(InputError, match="no readable list of function schemas"):
+        tune_tools("bundled", "nowhere", tmp_path / "out", **{**common, "functions": tmp_path / "none.json"})
