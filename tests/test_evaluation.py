@@ -380,7 +380,7 @@ def test_a_task_of_the_hub_is_one_sentence_without_a_network(model, monkeypatch)
 # --- models -----------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_no_model_is_one_sentence(folder, tmp_path):
+def test_what_is_no_model_is_one_sentence(folder, tmp_path, capsys):
     import shutil
 
     with pytest.raises(InputError, match="no model folder"):
@@ -396,9 +396,16 @@ def test_what_is_no_model_is_one_sentence(folder, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(folder, other)
     config = json.loads((other / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
-    with pytest.raises(InputError, match="another model's"):
-        evaluation.load_model(other)
+    for change, sentence in (
+        ({"num_hidden_layers": config["num_hidden_layers"] + 1}, "lack"),
+        ({"num_hidden_layers": config["num_hidden_layers"] - 1}, "knows nothing of"),
+        ({"intermediate_size": 2 * config["intermediate_size"]}, "another shape"),
+    ):
+        (other / "config.json").write_text(json.dumps({**config, **change}))
+        capsys.readouterr()
+        with pytest.raises(InputError, match=f"{sentence}.*another model's"):
+            evaluation.load_model(other)
+        assert "Notes" not in capsys.readouterr().err  # the sentence stands alone, without transformers' table
     pickled = tmp_path / "pickled"
     shutil.copytree(folder, pickled)
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")

@@ -635,3 +635,19 @@ def test_the_rate_is_drawn_for_each_schedule():
     )
     figure = figures.learning_rate(rates)
     assert [trace.name for trace in figure.data] == ["cosine", "constant"] and "peaks at 0.001 in step" in figure.layout.title.text
+
+
+def test_two_processes_share_the_rows_and_end_where_one_does(tmp_path):
+    """Losses agree as far as sums in another order do, which is not to the last digit: equal ones would mean two runs side by side."""
+    rows = [{"text": f"The owl of barn {n} sat still, looked at the moon and did not say a word about it."} for n in range(80)]
+    (tmp_path / "pages.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ["-m", "hare_lab.cli", "train", str(tmp_path / "pages.jsonl"), "--model", "hare-1m", "--tokens", "4096", "--batch", "4"]
+    words += ["--vocabulary", "300", "--context", "64", "--precision", "fp32"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    curves = []
+    for name, head in (("one", []), ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"])):
+        done = subprocess.run([sys.executable, *head, *words, "--out", str(tmp_path / name)], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("Results in") == 1
+        curves.append([row[2] for row in json.loads((tmp_path / name / "report.json").read_text())["curve"]])
+    assert curves[0] == pytest.approx(curves[1], abs=1e-3) and curves[0] != curves[1]

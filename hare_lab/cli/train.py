@@ -62,11 +62,12 @@ def train(
         training.launch(parts, model, tokens, out, settings=how, priors=str(priors.absolute()) if priors else None, **more)
         say(f"Training in the background; `hare-lab train --status --out {out}` says how far it is, `--cancel` stops it")
         return
-    say(_train(parts, model, tokens, out, how, priors, more))
+    if told := _train(parts, model, tokens, out, how, priors, more):
+        say(told)
 
 
 def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, priors: Path | None, more: dict[str, Any]) -> str:
-    """Train in the foreground with a bar; the model takes its place in `out` only when all of it stands."""
+    """Train in the foreground with a bar; the model takes its place in `out` only when all of it stands. One process speaks."""
     from tqdm.auto import tqdm
 
     from hare_lab import training
@@ -80,7 +81,7 @@ def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, 
     except OSError as error:
         raise InputError(f"--out {out} can't be written ({error.strerror}); choose another folder") from error
     statement = load(priors) if priors else default()
-    with watcher, tqdm(total=tokens, unit=" tokens", desc=model, disable=None) as bar:
+    with watcher, tqdm(total=tokens, unit=" tokens", desc=model, disable=None if watcher.main else True) as bar:
 
         def watch(progress: training.Progress) -> bool:
             bar.update(progress.tokens - bar.n)
@@ -96,11 +97,12 @@ def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, 
     if not report.finished:
         watcher.write("cancelled", "stopped when asked; the same command goes on from its checkpoint")
         return f"Stopped at step {report.steps:,}; the same command goes on from the checkpoint in {out / training.CHECKPOINTS}"
-    if watcher.main:
-        with results(out) as folder:
-            trained.save(folder)
-            (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
-        watcher.done(report)
+    if not watcher.main:
+        return ""
+    with results(out) as folder:
+        trained.save(folder)
+        (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
+    watcher.done(report)
     lines = [
         f"{model}: {report.tokens:,} tokens in {report.seconds:.0f} s, loss {report.first_loss:.3f} to {report.last_loss:.3f} "
         f"({report.tokens_per_second:,.0f} tokens a second in {report.precision}, {report.utilisation:.0%} of the machine's peak)",

@@ -6,7 +6,8 @@ of like lengths.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,9 +78,11 @@ def load_model(source: str | Path, *, name: str | None = None, context: int | No
     gpu = torch.cuda.is_available()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model, told = AutoModelForCausalLM.from_pretrained(
-            source, use_safetensors=True, dtype="auto" if gpu else torch.float32, output_loading_info=True
-        )
+        with _quiet_loading():
+            model, told = AutoModelForCausalLM.from_pretrained(
+                source, use_safetensors=True, dtype="auto" if gpu else torch.float32, output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below, in a sentence
+            )  # fmt: skip
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         first = str(error).strip().splitlines()[0][:160]
         raise InputError(
@@ -89,12 +92,34 @@ def load_model(source: str | Path, *, name: str | None = None, context: int | No
         if type(error).__name__ != "SafetensorError":
             raise
         raise InputError(f"{source}: the weights are damaged ({error}); copy or train the model again") from error
+    if misfits := sorted(str(key[0]) for key in told["mismatched_keys"]):
+        raise InputError(
+            f"{source}: {len(misfits)} tensors have another shape than config.json asks for ({misfits[0]} first); they are another model's"
+        )
+    over = sorted(key for key in told["unexpected_keys"] if ".layers." in key and key.endswith(".weight"))
+    if over:
+        raise InputError(
+            f"{source}: the weights hold {len(over)} tensors that config.json knows nothing of ({over[0]} first); they are another model's"
+        )
     missing = sorted(told["missing_keys"])
     if missing:
         raise InputError(
             f"{source}: the weights lack {len(missing)} tensors that config.json asks for ({missing[0]} first); they are another model's"
         )
     return wrap(model.to("cuda" if gpu else "cpu"), tokenizer, name or folder.name, context=context)
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Without transformers' table of what did not fit, which our sentence replaces."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def wrap(model: Any, tokenizer: Any, name: str, *, context: int | None = None) -> LanguageModel:

@@ -154,7 +154,7 @@ def score_against_priors(
     if arms.empty:
         return look.nothing("No arm to show", theme)
     look.need_numbers(arms, ["level", score], "score against priors")
-    title = _priors_title(arms, score)
+    title = _priors_title(arms, score, chance)
     tested = "leakage_delta" in arms
     subtitle = "Each point an arm, mean of its seeds; " + (
         "orange diamonds read the benchmark" if arms["leaked"].any() else "no arm read the benchmark"
@@ -252,9 +252,16 @@ def _difference_title(rows: pd.DataFrame, ours: str, baseline: str) -> str:
     return f"“{name}” predicts {'better' if row['value'] < 0 else 'worse'} than “{other}”: {_signed(float(row['value']))} bits per byte"
 
 
-def _priors_title(arms: pd.DataFrame, score: str) -> str:
-    clean = arms[~arms["leaked"].astype(bool)]
+def _priors_title(arms: pd.DataFrame, score: str, chance: float | None = None) -> str:
+    leaked = arms["leaked"].astype(bool)
+    clean = arms[~leaked]
     best = arms.iloc[int(arms[score].to_numpy(float).argmax())]
+    if chance is not None and "low" in arms:  # below guessing there is no better and no worse
+        sure = arms["low"] > chance
+        if not sure.any():
+            return "No arm scores surely above guessing"
+        if not sure[~leaked].any():
+            return "Only who has read the benchmark scores surely above guessing"
     if bool(best["leaked"]):
         return f"“{str(best['arm'])[: look.NAME]}” scores best, for it has read the benchmark"
     if len(clean) > 2 and clean["level"].nunique() > 1:

@@ -43,7 +43,7 @@ PROFILES = {
         model="hare-1m", train_tokens=80_000, tool_examples=6_000,
     ),
     "laptop": Profile(
-        "laptop", pages=10_000, fit_sample=50_000, figure_points=50_000, experiment=Cells("hare-1m", 240_000, 3, 4, 10, 10, 0.05, 60),
+        "laptop", pages=10_000, fit_sample=50_000, figure_points=50_000, experiment=Cells("hare-1m", 160_000, 3, 4, 10, 8, 0.05, 40),
         model="hare-5m", train_tokens=500_000, tool_examples=24_000,
     ),
     "gpu": Profile(

@@ -66,4 +66,4 @@ def available_memory() -> int | None:
 
 
 def _gib(size: float) -> str:
-    return f"{size / 2**30:.1f} GiB"
+    return f"{size / 2**30:.1f} GiB" if size == 0 or size >= 2**30 / 10 else f"{size / 2**20:.1f} MiB"

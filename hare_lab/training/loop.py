@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -73,7 +74,8 @@ def fit(
     how = settings or Settings(context=next(iter(parts.values())).context)
     if tokens < 1:
         raise InputError(f"the budget is {tokens} tokens; give 1 or more")
-    accelerator = Accelerator()
+    # told so, several processes on a machine without a GPU share the rows; else each would train all of them by itself
+    accelerator = Accelerator(cpu=int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available())
     device = accelerator.device
     precision = precision_here(how.precision, device.type)
     check_memory(model, how, precision, device.type, folder)
