@@ -281,6 +281,13 @@ def test_the_threshold_keeps_the_precision_that_was_asked_for(rows, precision):
     assert not silent.any() or none[silent].mean() >= precision
 
 
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=2, max_size=60))
+def test_no_other_threshold_makes_fewer_mistakes(rows):
+    found, none = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+    mistakes = lambda cut: int(((found >= cut) != none).sum())  # noqa: E731
+    assert mistakes(abstention.best_threshold(found, none)) == min(mistakes(cut) for cut in [*found, 2.0])
+
+
 def test_silence_is_learnt_from_the_sign_that_tells():
     rng = np.random.default_rng(0)
     none = rng.random(400) < 0.4

@@ -86,13 +86,14 @@ class Abstention:
         return np.asarray(1 / (1 + np.exp(-(scaled @ np.array(self.weights) + self.offset))))
 
 
-def fit(found: NDArray[np.float64], none: ArrayLike, *, precision: float = 0.95) -> Abstention:
-    """Weigh the signals of validation requests, and choose the threshold at which no call is right so often.
+def fit(found: NDArray[np.float64], none: ArrayLike, *, precision: float | None = None) -> Abstention:
+    """Weigh the signals of validation requests, and choose the threshold.
 
     Parameters
     ----------
     none : which of the requests need no call, shape (n,)
-    precision : wanted share of right answers among those without a call, on these requests
+    precision : wanted share of right answers among those without a call, on these requests; default: the threshold with the most
+        right answers to whether anything should be called
 
     Raises
     ------
@@ -108,7 +109,7 @@ def fit(found: NDArray[np.float64], none: ArrayLike, *, precision: float = 0.95)
     scaled = np.clip((found - mean) / spread, -6, 6)
     fitted = LogisticRegression(class_weight="balanced", C=1.0, max_iter=1000).fit(scaled, truth)
     rule = Abstention(tuple(mean), tuple(spread), tuple(fitted.coef_[0]), float(fitted.intercept_[0]))
-    threshold = threshold_for(rule(found), truth, precision)
+    threshold = best_threshold(rule(found), truth) if precision is None else threshold_for(rule(found), truth, precision)
     return Abstention(rule.mean, rule.spread, rule.weights, rule.offset, threshold)
 
 
@@ -119,6 +120,13 @@ def threshold_for(scores: NDArray[np.float64], none: NDArray[np.bool_], precisio
     ends = np.append(scores[order][1:] != scores[order][:-1], True)  # a threshold can't part equal scores
     good = np.flatnonzero((right >= precision) & ends)
     return float(scores[order][good[-1]]) if len(good) else float(np.nextafter(scores.max(), 2.0))
+
+
+def best_threshold(scores: NDArray[np.float64], none: NDArray[np.bool_]) -> float:
+    """The threshold that parts requests with a call from those without with the fewest mistakes; the highest of several."""
+    cuts = np.append(np.unique(scores), np.nextafter(scores.max(), 2.0))
+    right = [int(((scores >= cut) == none).sum()) for cut in cuts]
+    return float(cuts[len(cuts) - 1 - int(np.argmax(right[::-1]))])
 
 
 def recall_at(scores: ArrayLike, none: ArrayLike, precision: float = 0.95) -> float:

@@ -105,8 +105,8 @@ class Caller:
             found.append(Reply(text, None if silent else outcome.call, sure, outcome.call, tuple(named), outcome.note))
         return found
 
-    def with_abstention(self, validation: Sequence[Request], *, precision: float = 0.95) -> Caller:
-        """The same caller with its signals weighed and its threshold chosen on validation requests."""
+    def with_abstention(self, validation: Sequence[Request], *, precision: float | None = None) -> Caller:
+        """The same caller, its signals weighed and its threshold chosen on validation requests; `precision` as in `abstention.fit`."""
         asked = texts_of(validation)
         found = self.signals(asked, self.outcomes(asked))
         return replace(self, abstain=abstention.fit(found, [request.call is None for request in validation], precision=precision))
