@@ -180,11 +180,13 @@ def score_against_priors(
         words = {"text": "guessing", "showarrow": False, "xanchor": "right", "yanchor": "bottom"}
         figure.add_hline(y=chance, line={"color": look.INK, "width": 1.5, "dash": "dot"})
         figure.add_annotation(x=1, xref="paper", y=chance, font={"size": round(0.9 * text), "color": look.INK}, **words)
+    drawn = arms[[c for c in (score, "low", "high") if c in arms]].to_numpy(float)
+    reach = float(np.ptp(drawn[np.isfinite(drawn)])) or 1e-3
     for _, group in arms.groupby("level"):
-        values = _apart(group[score].to_numpy(float), float(np.ptp(arms[score])) / 14)
+        values = _apart(group[score].to_numpy(float), 0.045 * reach)
         for name, x, y, leaked in zip(group["arm"], [group["x"].max()] * len(group), values, group["leaked"], strict=True):
             figure.add_annotation(
-                x=x, y=y, text=look.escape(name, 20), showarrow=False, xanchor="left", xshift=text,
+                x=x, y=y, text=look.escape(name, 20), showarrow=False, xanchor="left", xshift=text, bgcolor=look.PAPER, borderpad=0,
                 font={"size": round(0.9 * text), "color": look.readable_on_paper(look.LOST) if leaked else look.INK},
             )  # fmt: skip
     top = float(arms["level"].max())
