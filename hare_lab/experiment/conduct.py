@@ -225,7 +225,7 @@ class _Status:
         self.last = time.monotonic()
         now = Status(
             state=state, cell=self.cell, done=self.done, cells=len(self.cells), tokens=self.done_tokens + self.now_tokens,
-            tokens_in_all=self.tokens, seconds_left=left * spent / mine if mine else None, message=message,
+            tokens_in_all=self.tokens, seconds_left=max(0.0, left * spent / mine) if mine else None, message=message,
         )  # fmt: skip
         write_json(self.folder / STATUS, {**now.to_dict(), "plan": self.plan.hash, "pid": os.getpid()})
         if self.watch:
