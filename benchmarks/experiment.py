@@ -257,7 +257,12 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
         rows.append(measure("experiment.tokens_to_target", t.ratio, target=1.5, interval=(t.low, t.high), unit="x", how=how))
     tasks = [c for c in result.cells.columns if c.startswith("bundled")]
     score = result.cells.assign(score=result.cells[tasks].mean(axis=1))
-    for name, column, unit in (("score", "score", "share of right answers"), ("delta", "leakage_delta", "points")):
+    told = (
+        ("score", "score", "share of right answers"),
+        ("delta", "leakage_delta", "points"),
+        ("bits_delta", "leakage_bits_delta", "bits/byte"),
+    )
+    for name, column, unit in told:
         both = [dict(zip(part["seed"], part[column], strict=True)) for part in (score[score["arm"] == a] for a in ("leaked", "random"))]
         if not set(both[0]) & set(both[1]):
             continue

@@ -427,6 +427,7 @@ def test_a_model_that_read_the_exam_is_told_from_its_clean_twin(control):
     leaked, clean = (leakage.model_test(side, exam, copy, tokenizer=pair.tokenizer) for side in (pair.leaked, pair.clean))
     gap = leakage.difference(leaked, clean)
     assert gap.low > 0 and leaked.delta.low > 0
+    assert leaked.bits_delta.low > clean.bits_delta.high  # less surprised by what it read, even where it can't recite it
     assert leaked.normalised.value == pytest.approx(leaked.delta.value / leaked.accuracy.value)
     assert leaked.delta.value == pytest.approx(leaked.accuracy.value - leaked.twin_accuracy.value)
     assert "leak" not in clean._repr_html_() and json.dumps(clean.to_dict())

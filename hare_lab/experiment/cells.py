@@ -39,7 +39,10 @@ def leak_test(judged: LanguageModel, plan: Plan | None = None) -> dict[str, floa
 
     exam, copy = leakage.twins(asked_rows(plan.items, plan.pool_seed) if plan else None)
     found = leakage.model_test(judged.model, exam, copy, tokenizer=judged.tokenizer, name=judged.name)
-    return {"delta": found.delta.value, "accuracy": found.accuracy.value, "twin_accuracy": found.twin_accuracy.value}
+    return {
+        "delta": found.delta.value, "accuracy": found.accuracy.value, "twin_accuracy": found.twin_accuracy.value,
+        "bits_delta": found.bits_delta.value,
+    }  # fmt: skip
 
 
 def cell_folder(out: Path, arm: Arm, seed: int) -> Path:

@@ -4,6 +4,9 @@ A model that has read a benchmark completes its items word for word, and stumble
 five evenly spaced places in each text the model writes five tokens, greedily; the share of places where all five are the
 text's own is the 5-gram accuracy. Its fall from the benchmark to the copy is the delta. A delta near zero says little: the model
 may be clean, or have read both copies. So show beside it what a model that did read it scores (`control`).
+
+A small model that has read an exam a few times can't yet recite it, but is less surprised by it. So bits per byte are read in the same
+pass; their fall from the copy to the benchmark says something only beside a clean model's, since a paraphrase may be harder in itself.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ class ModelTest(Report):
     delta : accuracy(D) - accuracy(D')
     normalised : delta / accuracy(D); no number where accuracy(D) is 0
     items : pairs that were long enough; skipped : those that were not
+    bits_delta : bits per byte on D' less those on D; to be compared with that of a clean model
     per_item, per_twin : the accuracy on each pair, 0 to 1
     """
 
@@ -55,6 +59,7 @@ class ModelTest(Report):
     normalised: Estimate | None
     n: int
     starts: int
+    bits_delta: Estimate
     per_item: np.ndarray = field(repr=False)
     per_twin: np.ndarray = field(repr=False)
 
@@ -77,6 +82,7 @@ class ModelTest(Report):
             ("model", self.model), ("benchmark", self.benchmark), ("pairs of items", self.items), ("too short", self.skipped),
             (f"{self.n}-gram accuracy on it, %", str(self.accuracy)), ("on the paraphrased copy, %", str(self.twin_accuracy)),
             ("delta, points (95 % interval)", str(self.delta)), ("delta as a share of the accuracy", share),
+            ("more bits per byte on the copy", str(self.bits_delta)),
         ]  # fmt: skip
 
 
@@ -150,12 +156,13 @@ def model_test(
     called = name or (str(model) if isinstance(model, str | Path) else type(model).__name__)
     if isinstance(model, str | Path):
         model, tokenizer = open_model(model)
-    both = ngram_accuracy(model, tokenizer, [*own, *other], n=n, starts=starts)
+    both, bits = read_along(model, tokenizer, [*own, *other], n=n, starts=starts)
     one, two = both[: len(own)], both[len(own) :]
+    surprise = bits[len(own) :] - bits[: len(own)]
     whole = ~np.isnan(one) & ~np.isnan(two)
     if not whole.any():
         raise InputError(f"leakage test: no pair has {n + 3} tokens on both sides; give longer items")
-    one, two = one[whole], two[whole]
+    one, two, surprise = one[whole], two[whole], surprise[whole]
     draws = np.random.default_rng(seed).integers(len(one), size=(RESAMPLES, len(one)))
     drawn, drawn_twin = 100 * one[draws].mean(axis=1), 100 * two[draws].mean(axis=1)
     positive = drawn > 0
@@ -167,7 +174,7 @@ def model_test(
         model=called, benchmark=benchmark or (items.benchmarks[0] if isinstance(items, Items) else "texts"), items=len(one),
         skipped=int((~whole).sum()), accuracy=_estimate(share, drawn), twin_accuracy=_estimate(100 * float(two.mean()), drawn_twin),
         delta=_estimate(100 * float(one.mean() - two.mean()), drawn - drawn_twin), normalised=normalised, n=n, starts=starts,
-        per_item=one, per_twin=two,
+        bits_delta=_estimate(float(surprise.mean()), surprise[draws].mean(axis=1)), per_item=one, per_twin=two,
     )  # fmt: skip
 
 
@@ -187,7 +194,12 @@ def difference(leaked: ModelTest, clean: ModelTest, *, seed: int = 0) -> Estimat
 
 
 def ngram_accuracy(model: Any, tokenizer: Any, texts: Sequence[str], *, n: int = N, starts: int = STARTS) -> np.ndarray:
-    """For each text the share of its places at which the next `n` tokens are all what the model would write greedily.
+    """For each text the share of its places at which the next `n` tokens are all what the model would write greedily: `read_along`'s."""
+    return read_along(model, tokenizer, texts, n=n, starts=starts)[0]
+
+
+def read_along(model: Any, tokenizer: Any, texts: Sequence[str], *, n: int = N, starts: int = STARTS) -> tuple[np.ndarray, np.ndarray]:
+    """What a model would have written of each text, and how much the text surprises it.
 
     One pass over a text answers for all its places: as long as every token so far is the text's own, what the model reads is the
     text itself, so writing and reading along agree up to the first mistake, and after it the place is lost anyway.
@@ -201,14 +213,16 @@ def ngram_accuracy(model: Any, tokenizer: Any, texts: Sequence[str], *, n: int =
 
     Returns
     -------
-    array of shape (n_texts,)
-        From 0 to 1; not a number for a text of fewer than n + 3 tokens.
+    two arrays of shape (n_texts,), not a number for a text of fewer than n + 3 tokens
+        The share of its places at which the next `n` tokens are all what the model would write greedily, 0 to 1; and bits per byte of
+        the text after its first token.
     """
     import torch
+    from torch.nn.functional import cross_entropy
 
     longest = min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST) or LONGEST))
     rows = [list(ids)[:longest] for ids in tokenizer(list(texts), verbose=False)["input_ids"]]
-    shares = np.full(len(rows), np.nan)
+    shares, bits = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     order = sorted((at for at, ids in enumerate(rows) if len(ids) >= n + 3), key=lambda at: len(rows[at]))
     device = next(model.parameters()).device
     was_training = model.training
@@ -223,13 +237,17 @@ def ngram_accuracy(model: Any, tokenizer: Any, texts: Sequence[str], *, n: int =
             for line, at in enumerate(batch):  # padded on the right, where causal attention never looks
                 ids[line, : len(rows[at])] = torch.tensor(rows[at])
                 mask[line, : len(rows[at])] = 1
-            written = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits.argmax(dim=-1).cpu()
+            logits = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+            written = logits.argmax(dim=-1).cpu()
+            lost = cross_entropy(logits[:, :-1].transpose(1, 2).float(), ids[:, 1:].to(device), reduction="none").cpu().numpy()
             right = (written[:, :-1] == ids[:, 1:]).numpy()  # right[:, t]: token t + 1 is what the model would write there
             for line, at in enumerate(batch):
                 places = np.linspace(2, len(rows[at]) - n, starts).astype(int)
                 shares[at] = np.mean([right[line, place - 1 : place - 1 + n].all() for place in places])
+                told = texts[at] if len(rows[at]) < longest else tokenizer.decode(rows[at])
+                bits[at] = lost[line, : len(rows[at]) - 1].sum() / np.log(2) / max(1, len(told.encode("utf-8", "surrogatepass")))
     model.train(was_training)
-    return shares
+    return shares, bits
 
 
 def open_model(model: str | Path) -> tuple[Any, Any]:
