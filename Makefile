@@ -32,7 +32,7 @@ lab: install
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 bench: install
-	for name in embedding dedup clustering map quality coverage leakage curation synthesis training evaluation texts; do $(BIN)/hare-lab bench $$name || exit 1; done
+	for name in embedding dedup clustering map quality coverage leakage curation synthesis training evaluation tools texts; do $(BIN)/hare-lab bench $$name || exit 1; done
 
 install: $(VENV)/installed
 
