@@ -129,7 +129,9 @@ def urgency(plan: Plan) -> list[tuple[Arm, int]]:
     first = ("random", "priors")
     return sorted(
         plan.cells(),
-        key=lambda cell: (0 if cell[0].name in first and cell[1] in plan.seeds else 1, rank.get(cell[0].name, 9), cell[1]),
+        key=lambda cell: (
+            (0, cell[1], rank[cell[0].name]) if cell[0].name in first and cell[1] in plan.seeds else (1, rank.get(cell[0].name, 9), cell[1])
+        ),
     )
 
 
