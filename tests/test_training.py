@@ -381,7 +381,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
 
 def test_too_little_memory_or_disk_is_said_before_the_first_step(tmp_path, monkeypatch, tokenizer, packed):
     monkeypatch.setattr(limits, "available_memory", lambda: 1_000_000)
-    with pytest.raises(InputError, match=r"takes about .* GiB of memory and 0\.0 GiB are free"):
+    with pytest.raises(InputError, match=r"takes about 17\.4 MiB of memory and 1\.0 MiB are free"):
         training.fit(new(tokenizer), {"D1": packed}, 128, settings=TINY)
     monkeypatch.undo()
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
