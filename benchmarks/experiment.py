@@ -126,12 +126,10 @@ def urgency(plan: Plan) -> list[tuple[Arm, int]]:
     """The cells by what the issue's figures need first; an order of work, which no result changes."""
     order = ["random", "priors", "quality-only", "diversity-only", "leaked", "random-long", "cleaned"]
     rank = {name: at for at, name in enumerate(order)}
-    first = ("random", "priors")
+    first = ("random", "priors")  # seed by seed, so that there is a pair to compare after each
     return sorted(
         plan.cells(),
-        key=lambda cell: (
-            (0, cell[1], rank[cell[0].name]) if cell[0].name in first and cell[1] in plan.seeds else (1, rank.get(cell[0].name, 9), cell[1])
-        ),
+        key=lambda cell: (0, cell[1], rank[cell[0].name]) if cell[0].name in first else (1, rank.get(cell[0].name, 9), cell[1]),
     )
 
 
