@@ -80,7 +80,7 @@ class TuningReport(Report):
         left = f" ({self.too_long:,} left out, longer than {self.context} tokens)" if self.too_long else ""
         held = [("held-out loss", f"{run.heldout_loss:.3f}")] if run.heldout_loss is not None else []
         return [
-            ("tuned from", self.model),
+            ("tuned from", place.name if (place := Path(self.model)).is_absolute() else self.model),  # cards travel, folders don't
             ("method", {"full": "all weights", "lora": "LoRA, merged"}[self.method]),
             ("learnt numbers", f"{self.learnt:,} beside {self.parameters:,}" if self.method == "lora" else self.learnt),
             ("examples", f"{self.examples:,}{left}"),
