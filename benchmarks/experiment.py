@@ -107,7 +107,8 @@ def summed() -> list[dict[str, Any]]:
             found = measures(experiment.results(_folder(confirmatory_plan(size), "crawl-like")), size)
         except InputError:  # nothing to compare yet
             continue
-        rows += [{**row, "id": row["id"].replace("experiment.", name)} for row in found]
+        aimed = {} if size is FULL else {"target": None, "holds": None}  # the targets are the confirmatory plan's
+        rows += [{**row, **aimed, "id": row["id"].replace("experiment.", name)} for row in found]
     return rows
 
 
