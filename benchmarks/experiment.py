@@ -10,8 +10,8 @@
 
 Cells live in `runs/benchmark-experiment` (or HARE_LAB_RUNS), so a run that was stopped goes on. The plan of each part is
 registered before its first step; what was chosen in `tune` is fixed in the constants below before the confirmatory run is started.
-Two workers of one thread each train a quarter more in the same time than one of two threads (a small model's threads wait for each
-other). They take the cells in the order of `urgency`: ours and random first, then what they are compared with.
+Workers of one thread each train more in the same time than one of many threads (a small model's threads wait for each other).
+They take the cells in the order of `urgency`: ours and random first, then what they are compared with.
 
 The pool is `crawl_pool`'s; labels not used in tuning. The clean posts that it holds out, ten of each label, are the score,
 macro-averaged over labels; no method sees a label. Arms: random draws from the pool as it came; the others choose from what
@@ -34,10 +34,10 @@ import numpy as np
 import torch
 from _common import measure, real_data, write_results
 from crawl_pool import crawl_pool
-from curation import halves, prepared
+from curation import Prepared, halves, prepared
 from datasets import Dataset
 
-from hare_lab import experiment
+from hare_lab import corpus, experiment
 from hare_lab.errors import InputError
 from hare_lab.experiment import Arm, Plan
 from hare_lab.experiment.cells import cell_folder, finished, run_cell
@@ -167,17 +167,7 @@ def crawl_material(
     )
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """What deduplication left of a pool, with what the arms choose by."""
-
-    pages: Dataset
-    vectors: np.ndarray
-    quality: np.ndarray
-    group: np.ndarray
-
-
-def _prepared(name: str, rows: list[dict[str, Any]]) -> _Pool:
+def _prepared(name: str, rows: list[dict[str, Any]]) -> Prepared:
     """The pool prepared, once for all workers and sizes: what it took minutes to find lies beside the cells."""
     path = runs_folder() / "benchmark-experiment" / f"pool-{name}.npz"
     by_id = {row["id"]: row for row in rows}
@@ -188,8 +178,9 @@ def _prepared(name: str, rows: list[dict[str, Any]]) -> _Pool:
         np.savez(aside, ids=np.array(list(data.pages["id"])), vectors=data.vectors, quality=data.quality, group=np.asarray(data.group))
         aside.replace(path)
     with np.load(path) as kept:
-        pages = Dataset.from_list([{name: by_id[i][name] for name in ("id", "text", "title", "source")} for i in kept["ids"].tolist()])
-        return _Pool(pages, kept["vectors"], kept["quality"], kept["group"])
+        kept_rows = [by_id[i] for i in kept["ids"].tolist()]
+        pages = Dataset.from_list([{name: row[name] for name in ("id", "text", "title", "source")} for row in kept_rows])
+        return Prepared(pages, kept["vectors"], kept["quality"], kept["group"], corpus.token_counts(pages["text"]), kept_rows)
 
 
 def natural(posts: list[dict[str, Any]], labels: list[str], size: Size) -> list[dict[str, Any]]:

@@ -438,7 +438,7 @@ def _without(tokenizer):
     ("line", "sentence"),
     [
         ("{", "line 2: not valid JSON"),
-        ("[1]", 'line 2: no list "messages" of roles and contents \\(it is no JSON object\\)'),
+        ("[1]", "line 2: not a JSON object; write one object a line"),
         ('{"text": "x"}', 'line 2: no list "messages" .*it has: text'),
         ('{"messages": "hello"}', 'line 2: no list "messages"'),
         ('{"messages": []}', 'line 2: no list "messages"'),
@@ -568,6 +568,8 @@ def test_the_command_tunes_a_folder_and_leaves_the_old_one_alone(base, tmp_path,
         (["--precision", "int8"], 'precision "int8" is unknown'),
         (["--context", "4"], "none of the 1 examples fits 4 tokens"),
         (["--model", "/nowhere"], "/nowhere"),
+        (["--tools", "--template", "chatml"], "--template says nothing with --tools"),
+        (["--functions", "apis.json"], "--functions says nothing without --tools"),
     ],
 )
 def test_a_bad_command_is_one_sentence_and_writes_nothing(base, tmp_path, words, sentence):

@@ -63,7 +63,7 @@ app.command()(doctor)
 
 def main() -> None:
     """Entry point: every bad input is one sentence on standard error and exit status 2; Ctrl-C is exit status 130."""
-    # Threads that wait in turning loops starve each other where anything else runs: a quarter of the speed, or less.
+    # Threads that wait in turning loops starve each other where anything else runs on the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv
     try:

@@ -8,16 +8,35 @@ import glob
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hare_lab.errors import InputError
+
+if TYPE_CHECKING:
+    from hare_lab.training import Progress
 
 
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+@contextmanager
+def steps_bar(told: str) -> Iterator[Callable[[Progress], None]]:
+    """A bar of a training's steps with its loss, where a person looks on; what it gives is the training's `watch`."""
+    from tqdm.auto import tqdm
+
+    with tqdm(unit=" steps", desc=told, disable=None) as bar:
+
+        def watch(progress: Progress) -> None:
+            bar.total = progress.steps
+            bar.update(progress.step - bar.n)
+            bar.set_postfix_str(f"loss {progress.loss:.3f}")
+
+        yield watch
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hare_lab.cli.results import results, say
+from hare_lab.cli.results import results, say, steps_bar
 from hare_lab.errors import InputError
 
 
@@ -49,8 +49,6 @@ def tune_tools(
     limit: int | None,
 ) -> None:  # fmt: skip
     """Tune a model to call functions on requests with their calls, choose its threshold, and write it to a folder."""
-    from tqdm.auto import tqdm
-
     from hare_lab import corpus, tool_calling, training
 
     registry = tool_calling.load_registry(functions) if functions else tool_calling.bundled()
@@ -62,13 +60,7 @@ def tune_tools(
     requests = _drawn(requests, limit, seed)
     pages = list(corpus.load(text, limit=2_000, seed=seed).pages["text"])
     known, tokenizer = training.load_model(model)
-    with tqdm(unit=" steps", desc=f"tuning {Path(model).name}", disable=None) as bar:
-
-        def watch(progress: training.Progress) -> None:
-            bar.total = progress.steps
-            bar.update(progress.step - bar.n)
-            bar.set_postfix_str(f"loss {progress.loss:.3f}")
-
+    with steps_bar(f"tuning {Path(model).name}") as watch:
         caller, tuned = tool_calling.teach(
             known, tokenizer, registry, requests, pages=pages, epochs=max(1, round(epochs)), learning_rate=rate, method=method,
             seed=seed, out=out, watch=watch,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hare_lab.cli.options import Limit, Seed
-from hare_lab.cli.results import results, say
+from hare_lab.cli.results import results, say, steps_bar
 from hare_lab.errors import InputError
 
 
@@ -40,7 +40,6 @@ def tune(
 ) -> None:
     """Fine-tune a model on conversations, or on function calls; the loss is on the answers only."""
     import numpy as np
-    from tqdm.auto import tqdm
 
     from hare_lab import training
 
@@ -50,6 +49,11 @@ def tune(
         raise InputError(f"--heldout is {heldout:g}; it is a share, 0 or more and below 1")
     if method not in ("full", "lora"):
         raise InputError(f"--method {method} is unknown; choose full or lora")
+    chat = {"template": template != "auto", "heldout": heldout != 0.05, "context": context is not None, "batch": batch is not None,
+            "precision": precision != "auto"}  # fmt: skip
+    deaf = next((name for name, given in (chat if tools else {"functions": functions is not None}).items() if given), None)
+    if deaf:
+        raise InputError(f"--{deaf} says nothing {'with' if tools else 'without'} --tools; leave one of the two out")
     if tools:
         from hare_lab.cli.tools import tune_tools
 
@@ -66,13 +70,7 @@ def tune(
     judged: Any = precision  # words, until they have been judged
     settings = replace(usual, precision=judged, batch=batch or usual.batch, micro=batch or usual.batch)
     picked: Any = method
-    with tqdm(unit=" steps", desc=f"tuning {Path(model).name}", disable=None) as bar:
-
-        def watch(progress: training.Progress) -> None:
-            bar.total = progress.steps
-            bar.update(progress.step - bar.n)
-            bar.set_postfix_str(f"loss {progress.loss:.3f}")
-
+    with steps_bar(f"tuning {Path(model).name}") as watch:
         tuned = training.tune(
             known, tokenizer, [examples[i] for i in order[aside:]], heldout=[examples[i] for i in order[:aside]], epochs=epochs,
             learning_rate=rate, settings=settings, method=picked, out=out, name=model, seed=seed, watch=watch,

@@ -11,17 +11,15 @@ Every item is checked when it is read: an answer that is none of the choices wou
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from hare_lab import texts
+from hare_lab import json_lines, texts
 from hare_lab.errors import InputError
 
 BLANK = "____"
@@ -97,7 +95,7 @@ def read_task(path: str | Path, *, name: str | None = None, limit: int | None = 
     called = name or (source.parent.name if stem == "data" else stem)
     items: list[Item] = []
     kinds: set[str] = set()
-    for number, row in _rows(source):
+    for number, row in json_lines.numbered(source):
         kind, item = _item(row, f"{source} line {number}", len(items))
         kinds.add(kind)
         items.append(item)
@@ -108,24 +106,6 @@ def read_task(path: str | Path, *, name: str | None = None, limit: int | None = 
     return Task(
         called, "pair" if kinds == {"pair"} else "choice", tuple(_some(items, limit, seed)), f"{len(items):,} items of {source.name}"
     )
-
-
-def _rows(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    opened = gzip.open if source.suffix == ".gz" else open
-    try:
-        with opened(source, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise InputError(f"{source} line {number}: not valid JSON ({error.msg}); mend or remove the line") from error
-                if not isinstance(row, dict):
-                    raise InputError(f"{source} line {number}: not a JSON object; write one object a line")
-                yield number, row
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{source}: can't be read as text ({error}); give a JSON-lines file in UTF-8") from error
 
 
 def _item(row: dict[str, Any], where: str, number: int) -> tuple[str, Item]:

@@ -139,7 +139,7 @@ class Grammar:
 
     def _tree(self, parameter: Any) -> dict[int, Any] | None:
         """The allowed values as a tree of tokens; -1 holds the value that ends there."""
-        key = parameter.name + repr(parameter)
+        key = repr(parameter)  # its choices may be lists, which have no hash
         if key not in self._trees:
             tree: dict[int, Any] = {}
             for value in options(parameter, self.prompt.text):
@@ -211,13 +211,11 @@ def _decode(
         finished: list[list[_Path]] = [[] for _ in prompts]
         for row, grammar in enumerate(grammars):
             ranked = np.argsort(-apis[row, :-1], kind="stable").tolist() if chosen is None else [chosen[row]]
-            order = [api for api in ranked if grammar.possible(api)]
-            paths.append([_Path(tokens=[script.api_tokens[api]], api=api, origin=row) for api in order[:1]])
+            api = next((api for api in ranked if grammar.possible(api)), None)
+            paths.append([] if api is None else [_Path(tokens=[script.api_tokens[api]], api=api, origin=row)])
         past = seen.past_key_values
         while any(paths):
             flat = [(row, path) for row, own in enumerate(paths) for path in own]
-            if not flat:
-                break
             past, mask, logs = _step(model, past, mask, paths, device)
             paths = _grown(grammars, flat, logs, finished, beams, len(prompts))
     results = []
@@ -283,6 +281,7 @@ def states(model: Any, script: Script, texts: Sequence[str], *, batch: int = 4 *
     """The model's last state before it would write a call, unit rows of shape (n, width); zeros where a request can't be read."""
     import torch
 
+    device = next(iter(model.parameters())).device
     found = np.zeros((len(texts), model.config.hidden_size), np.float32)
     ready = [(place, script.prompt(text).ids) for place, text in enumerate(texts) if text.strip() and not too_long(text)]
     ready.sort(key=lambda entry: len(entry[1]))
@@ -291,9 +290,9 @@ def states(model: Any, script: Script, texts: Sequence[str], *, batch: int = 4 *
         ids, mask = _padded([row for _, row in group], script.tokenizer.pad_token_id or 0)
         with torch.inference_mode():
             seen = model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=_positions(mask),
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                position_ids=_positions(mask).to(device),
                 output_hidden_states=True,
                 logits_to_keep=1,
                 use_cache=False,

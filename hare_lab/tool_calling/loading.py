@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hare_lab import texts
+from hare_lab import json_lines, texts
 from hare_lab.errors import InputError
 from hare_lab.tool_calling.registry import Call, Registry, read_registry, spoken
 
@@ -65,7 +64,7 @@ def load_requests(path: str | Path, registry: Registry) -> list[Request]:
         If the file can't be read, a line is broken, or a call is not valid; names the line.
     """
     found = []
-    for number, row in _rows(Path(path)):
+    for number, row in json_lines.numbered(Path(path)):
         call = row.get("call")
         if not isinstance(row.get("text"), str) or not (call is None or (isinstance(call, dict) and isinstance(call.get("name"), str))):
             raise InputError(f'{path} line {number}: a row needs "text" and "call" ({{"name", "arguments"}} or null)')
@@ -83,7 +82,7 @@ def snips(path: str | Path) -> tuple[Registry, list[Request], list[Request]]:
     train: list[Request] = []
     test: list[Request] = []
     slots: dict[str, dict[str, None]] = {}
-    for _, row in _rows(Path(path), corpus="snips"):
+    for row in _rows(path, "snips"):
         ((name, arguments),) = row["answer"][0].items()
         slots.setdefault(name, {}).update(dict.fromkeys(arguments))
         (train if row["subset"] == "train" else test).append(Request(row["text"], Call(name, arguments), row["id"]))
@@ -107,7 +106,7 @@ def bfcl(path: str | Path, *, calls: bool = True) -> tuple[Registry, list[Reques
     An item's functions are its own, so one name may stand for several; the first schema of a name is taken, and items whose call
     it does not allow are left out.
     """
-    rows = [row for _, row in _rows(Path(path), corpus="bfcl")]
+    rows = _rows(path, "bfcl")
     schemas: dict[str, dict[str, Any]] = {}
     for row in rows:
         for schema in row["functions"] or []:
@@ -131,7 +130,7 @@ def toolalpaca(path: str | Path) -> tuple[Registry, list[Request]]:
     """ToolAlpaca's evaluation items that take one call; parameters are described in prose there, and read from it."""
     schemas: dict[str, dict[str, Any]] = {}
     found: list[Request] = []
-    for _, row in _rows(Path(path), corpus="toolalpaca"):
+    for row in _rows(path, "toolalpaca"):
         for group in row["functions"] or []:
             for name, told in group["functions"].items():
                 if isinstance(told, str) and (properties := _told(told)):
@@ -172,26 +171,9 @@ def _told(text: str) -> dict[str, Any]:
     return properties
 
 
-def _rows(path: Path, corpus: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a JSON-lines file, gzipped or not, with their line numbers."""
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip() or (corpus and f'"{corpus}"' not in line):
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise InputError(f"{path} line {number}: not valid JSON; mend or remove the line") from error
-                if not isinstance(row, dict):
-                    raise InputError(f"{path} line {number}: not a JSON object; write one object a line")
-                if corpus is None or row.get("corpus") == corpus:
-                    yield number, row
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} can't be read ({getattr(error, 'strerror', None) or 'it is no UTF-8 text'}); give a JSON-lines file"
-        ) from error
+def _rows(path: str | Path, corpus: str) -> list[dict[str, Any]]:
+    """The rows of one of the public collections in the file that holds them all."""
+    return [row for _, row in json_lines.numbered(Path(path)) if row.get("corpus") == corpus]
 
 
 def texts_of(requests: Iterable[Request]) -> list[str]:
@@ -202,7 +184,6 @@ def draw(requests: Sequence[Request], each: int, seed: int) -> list[Request]:
     """At most so many requests of every function (and of no call), drawn by seed, in a drawn order."""
     import numpy as np
 
-    taken: Mapping[str, list[Request]] = {}
     counts: dict[str, int] = {}
     found = []
     for place in np.random.default_rng(seed).permutation(len(requests)):
@@ -210,5 +191,4 @@ def draw(requests: Sequence[Request], each: int, seed: int) -> list[Request]:
         counts[request.api] = counts.get(request.api, 0) + 1
         if counts[request.api] <= each:
             found.append(request)
-    del taken
     return found

@@ -7,14 +7,13 @@ Dataset, or are made of the exercises that the synthesis wrote.
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from hare_lab import json_lines
 from hare_lab.errors import InputError
 
 Message = Mapping[str, str]
@@ -35,7 +34,9 @@ def conversations(source: str | Path | Iterable[Mapping[str, Any]], *, limit: in
     InputError
         If the file can't be read, a row is no conversation, or there is none; names file, line and what is wrong.
     """
-    rows = _lines(Path(source)) if isinstance(source, str | Path) else ((f"row {n}", row) for n, row in enumerate(source))
+    from_file = isinstance(source, str | Path)
+    numbered = json_lines.numbered(Path(source)) if isinstance(source, str | Path) else enumerate(source)
+    rows = ((f"{source} line {n}" if from_file else f"row {n}", row) for n, row in numbered)
     found = [_checked(row, where) for where, row in islice(rows, limit)]
     if not found:
         raise InputError(f"{source if isinstance(source, str | Path) else 'the set'} holds no conversation; write one JSON object a line")
@@ -71,24 +72,6 @@ def from_exercises(written: Iterable[Mapping[str, Any]]) -> list[Conversation]:
 
 def _pair(asked: str, answer: str) -> Conversation:
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
-
-
-def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    if not path.is_file():
-        raise InputError(f"no file {path}; give a JSON-lines file of conversations")
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                where = f"{path} line {number}"
-                try:
-                    yield where, json.loads(line)
-                except (json.JSONDecodeError, RecursionError) as error:
-                    raise InputError(f"{where}: not valid JSON ({getattr(error, 'msg', error)}); mend or remove the line") from error
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: can't be read as text ({error}); give a JSON-lines file in UTF-8") from error
 
 
 def _checked(row: Any, where: str) -> Conversation:
