@@ -444,7 +444,7 @@ def test_public_collections_are_read_and_their_calls_are_valid():
 
 
 def test_a_missing_collection_is_one_sentence(tmp_path):
-    with pytest.raises(InputError, match="no file .*none.jsonl.gz; give a JSON-lines file"):
+    with pytest.raises(InputError, match=r"no file .*none\.jsonl\.gz; give a JSON-lines file"):
         tools.snips(tmp_path / "none.jsonl.gz")
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(InputError, match="no row of SNIPS"):
