@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hare_lab import figures, texts
 from hare_lab import tool_calling as tools
 from hare_lab.errors import InputError
-from hare_lab.tool_calling import abstention, baselines, scores, values, variation, writing
+from hare_lab.tool_calling import abstention, baselines, decoding, meaning, scores, values, variation, writing
 from hare_lab.tool_calling.loading import texts_of
 from hare_lab.tool_calling.registry import spoken
 
@@ -271,6 +271,33 @@ def test_eight_bits_answer_nearly_as_thirty_two_do(caller):
         quantised.in_precision(caller, "int3")
 
 
+@pytest.mark.parametrize("kinds", [[2], [-1, 1], [0, 2, -1], [0, 1, 2, -1]])
+def test_the_second_opinion_names_what_planted_vectors_point_to_and_has_none_where_there_is_no_choice(kinds):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 16))
+    apis = rng.choice(kinds, 200)
+    rows = centres[apis] + 0.3 * rng.normal(size=(200, 16))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    found = meaning.fit(rows[:100], apis[:100], 3)(rows[100:])
+    assert found.shape == (100, 4)
+    np.testing.assert_allclose(np.exp(found).sum(1), 1, atol=1e-6)
+    if len(kinds) == 1:
+        assert np.ptp(found) < 1e-6
+    else:
+        assert (found.argmax(1) == apis[100:] % 4).mean() > 0.95
+        assert np.exp(found[:, [k for k in range(-1, 3) if k not in kinds]]).max(initial=0) < 0.05
+
+
+def test_the_second_opinion_tips_the_scale_where_the_model_is_in_doubt(caller):
+    texts_ = ["seven thirty tomorrow"]
+    for api in (2, 6):
+        certain = np.full((1, len(PHONE) + 1), -50.0)
+        certain[0, api] = 0
+        [outcome] = decoding.decode(caller.model, caller.script, texts_, meaning=certain)
+        assert outcome.call.name == PHONE.names[api] and outcome.agreed.argmax() == api
+        assert np.exp(outcome.agreed).sum() == pytest.approx(1)
+
+
 # --- silence -----------------------------------------------------------------------------------------------------------
 
 
@@ -459,15 +486,17 @@ def test_the_bundled_requests_are_those_of_the_texts():
 
 
 def test_the_command_asks_a_model_and_writes_scores_answers_and_figures(caller, tmp_path):
-    from dataclasses import replace
-
     from hare_lab.cli.tools import evaluate_tools
+    from hare_lab.tool_calling.calling import known_to
 
     made = tmp_path / "made"
     made.mkdir()
-    replace(caller, abstain=None).model.save_pretrained(made)
+    caller.model.save_pretrained(made)
     caller.script.tokenizer.save_pretrained(made)
-    replace(caller, abstain=None).save(made)
+    caller.save(made)
+    with pytest.raises(InputError, match="26 numbers wide, the embedder's are 384"):
+        evaluate_tools(str(made), "bundled", tmp_path / "other", 12, 0, None)
+    known_to(caller.model, caller.script, tools.draw(TRAIN, 6, 0)).save(made)
     evaluate_tools(str(made), "bundled", tmp_path / "out", 12, 0, None)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["tuned"]["requests"] == report["rules"]["requests"] == len(pd.read_parquet(tmp_path / "out" / "answers.parquet")) == 12

@@ -1,9 +1,10 @@
 """When is it better not to call? Signals that a request is none of the functions' business, one score from them, and a threshold.
 
 A model that was taught a "no call" token still calls boldly where a request is of a kind that it never saw. So several signs
-are read together: the token's own probability, how sure the model is of the function and of the arguments, and how far the
-request lies, in the model's own states and in sentence vectors, from the training requests of the function it chose. A
-logistic regression on validation requests weighs them; the threshold is chosen there too, for a precision that a person asks for.
+are read together: the token's own probability and what the sentence vector says (`meaning`), how sure the model is of the function
+and of the arguments, and how far the request lies, in the model's own states and in sentence vectors, from the training requests
+of the function it chose. A logistic regression on validation requests weighs them; the threshold is chosen there too, for a
+precision that a person asks for.
 """
 
 from __future__ import annotations
@@ -17,25 +18,37 @@ from numpy.typing import ArrayLike, NDArray
 
 from hare_lab.errors import InputError
 from hare_lab.tool_calling.decoding import Outcome
+from hare_lab.tool_calling.meaning import Meaning
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NEIGHBOURS = 5
-SIGNALS = ("no-call token", "doubt of the function", "doubt of the arguments", "distance in the model", "distance in meaning")
+SIGNALS = (
+    "no-call token",
+    "no call by meaning",
+    "doubt of the function",
+    "doubt of the arguments",
+    "distance in the model",
+    "distance in meaning",
+)
 
 
 @dataclass(frozen=True)
 class Known:
-    """Training requests as the model and the embedder see them: unit rows, and the function each asks for (-1: none)."""
+    """Training requests as the model and the embedder see them: unit rows, and the function each asks for (-1: none).
+
+    `meaning` is what was learnt from the vectors.
+    """
 
     hidden: NDArray[np.float32]
     vectors: NDArray[np.float32]
     apis: NDArray[np.int64]
+    meaning: Meaning
 
 
 def signals(outcomes: Sequence[Outcome], vectors: NDArray[np.float32], known: Known) -> NDArray[np.float64]:
-    """Five signs that nothing should be called, the larger the likelier.
+    """Six signs that nothing should be called, the larger the likelier.
 
     Parameters
     ----------
@@ -43,23 +56,27 @@ def signals(outcomes: Sequence[Outcome], vectors: NDArray[np.float32], known: Kn
 
     Returns
     -------
-    float64 array of shape (n_requests, 5), columns as `SIGNALS`; what can't be read has the largest values.
+    float64 array of shape (n_requests, 6), columns as `SIGNALS`; what can't be read has the largest values.
     """
     found = np.zeros((len(outcomes), len(SIGNALS)))
     for row, outcome in enumerate(outcomes):
         if not len(outcome.hidden):
-            found[row] = (30.0, 5.0, 5.0, 2.0, 2.0)
+            found[row] = (30.0, 10.0, 5.0, 5.0, 2.0, 2.0)
             continue
-        among = np.exp(outcome.apis[:-1] - np.logaddexp.reduce(outcome.apis[:-1]))
+        among = np.exp(outcome.agreed[:-1] - np.logaddexp.reduce(outcome.agreed[:-1]))
         chosen = int(among.argmax())
-        none = outcome.apis[-1] - np.logaddexp.reduce(outcome.apis[:-1])
         own = known.apis == chosen
         hidden = outcome.hidden / max(float(np.linalg.norm(outcome.hidden)), 1e-9)
         found[row] = (
-            none, -np.log(max(float(among.max()), 1e-12)), -outcome.confidence, _distance(hidden, known.hidden[own]),
-            _distance(vectors[row], known.vectors[own]),
+            _odds(outcome.apis), _odds(outcome.meaning), -np.log(max(float(among.max()), 1e-12)), -outcome.confidence,
+            _distance(hidden, known.hidden[own]), _distance(vectors[row], known.vectors[own]),
         )  # fmt: skip
     return found
+
+
+def _odds(opinion: NDArray[np.float64]) -> float:
+    """Log-odds of no call."""
+    return float(opinion[-1] - np.logaddexp.reduce(opinion[:-1]))
 
 
 def _distance(one: NDArray[np.float32], many: NDArray[np.float32]) -> float:

@@ -18,6 +18,7 @@ from hare_lab.tool_calling import abstention, decoding, scores, variation
 from hare_lab.tool_calling.abstention import Abstention, Known
 from hare_lab.tool_calling.decoding import Outcome
 from hare_lab.tool_calling.loading import Request, check, texts_of
+from hare_lab.tool_calling.meaning import Meaning, fit
 from hare_lab.tool_calling.registry import Call, Registry, read_registry
 from hare_lab.tool_calling.writing import PLACES, Script, describe
 
@@ -77,12 +78,18 @@ class Caller:
         return self.script.registry
 
     def outcomes(self, texts: Sequence[str]) -> list[Outcome]:
-        return decoding.decode(self.model, self.script, texts, beams=self.beams)
+        vectors, own = vectors_of(texts, self.embedder), self.known.vectors.shape[1]
+        if len(texts) and vectors.shape[1] != own:
+            raise InputError(
+                f"the caller was tuned with vectors {own} numbers wide, the embedder's are {vectors.shape[1]}; give the same embedder"
+            )
+        opinion = self.known.meaning(vectors) if len(texts) else None
+        return decoding.decode(self.model, self.script, texts, meaning=opinion, beams=self.beams)
 
     def doubts(self, texts: Sequence[str], outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
         """Probability that a request needs no call, shape (n,)."""
         if self.abstain is None:
-            return np.array([float(np.exp(outcome.apis[-1])) for outcome in outcomes])
+            return np.array([float(np.exp(outcome.agreed[-1])) for outcome in outcomes])
         return self.abstain(self.signals(texts, outcomes))
 
     def signals(self, texts: Sequence[str], outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
@@ -99,7 +106,8 @@ class Caller:
         found = []
         for text, outcome, doubt in zip(texts, outcomes, doubts, strict=True):
             silent = outcome.call is None or doubt >= limit
-            shares = [*np.exp(outcome.apis[:-1] - np.logaddexp.reduce(outcome.apis[:-1])) * (1 - doubt), doubt]
+            among = outcome.agreed[:-1]
+            shares = [*np.exp(among - np.logaddexp.reduce(among)) * (1 - doubt), doubt]
             named = sorted(zip([*self.registry.names, scores.NO_CALL], map(float, shares), strict=True), key=lambda pair: -pair[1])
             sure = 1.0 if outcome.note else float(doubt if silent else 1 - doubt)
             found.append(Reply(text, None if silent else outcome.call, sure, outcome.call, tuple(named), outcome.note))
@@ -119,7 +127,9 @@ class Caller:
             "beams": self.beams, "places": PLACES, "abstention": asdict(self.abstain) if self.abstain else None,
         }  # fmt: skip
         (target / FILE).write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
-        np.savez(target / KNOWN, hidden=self.known.hidden, vectors=self.known.vectors, apis=self.known.apis)
+        rows = self.known
+        np.savez(target / KNOWN, hidden=rows.hidden, vectors=rows.vectors, apis=rows.apis, weights=rows.meaning.weights,
+                 offsets=rows.meaning.offsets)  # fmt: skip
         return target
 
 
@@ -139,10 +149,13 @@ def load(folder: str | Path, *, embedder: Any = None) -> Caller:
     told = json.loads((place / FILE).read_text(encoding="utf-8"))
     loaded = evaluation.load_model(place)
     script = Script(read_registry(told["apis"], str(place / FILE)), loaded.tokenizer, told["lower"])
-    arrays = np.load(place / KNOWN, allow_pickle=False)
+    with np.load(place / KNOWN, allow_pickle=False) as kept:
+        arrays = dict(kept)
+    if "weights" not in arrays:
+        raise InputError(f"{place / KNOWN} was made by an older version; tune the model again with `hare-lab tune MODEL --tools`")
     saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (told["abstention"] or {}).items()}
     rule = Abstention(**saved) if saved else None
-    known = Known(arrays["hidden"], arrays["vectors"], arrays["apis"])
+    known = Known(arrays["hidden"], arrays["vectors"], arrays["apis"], Meaning(arrays["weights"], arrays["offsets"]))
     return Caller(loaded.model, script, known, rule, told["beams"], embedder)
 
 
@@ -223,12 +236,13 @@ def reading(script: Script, requests: Sequence[Request], runs: Sequence[str], mi
 
 
 def known_to(model: Any, script: Script, requests: Sequence[Request], embedder: Any = None, most: int = 5_000) -> Caller:
-    """A caller that remembers its training requests, so that it can say how far a new one lies from them."""
-    places = {name: place for place, name in enumerate(script.registry.names)}
-    asked = [request for request in requests if request.call][:most]
-    hidden = decoding.states(model, script, texts_of(asked))
-    apis = np.array([places[request.api] for request in asked], np.int64)
-    return Caller(model, script, Known(hidden, vectors_of(texts_of(asked), embedder), apis), embedder=embedder)
+    """A caller that remembers its training requests: how far a new one lies from them, and which ones it is like."""
+    places = {"": -1} | {name: place for place, name in enumerate(script.registry.names)}
+    some = requests if len(requests) <= most else [requests[int(i)] for i in np.random.default_rng(0).permutation(len(requests))[:most]]
+    apis = np.array([places[request.api] for request in some], np.int64)
+    vectors = vectors_of(texts_of(some), embedder)
+    known = Known(decoding.states(model, script, texts_of(some)), vectors, apis, fit(vectors, apis, len(script.registry)))
+    return Caller(model, script, known, embedder=embedder)
 
 
 def evaluate(caller: Caller, requests: Sequence[Request], *, method: str = "tuned") -> tuple[scores.ToolScores, pd.DataFrame]:

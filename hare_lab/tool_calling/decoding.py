@@ -37,6 +37,7 @@ class Outcome:
     ----------
     call : the best valid call; kept beside `api` scores even where the answer is no call, so that a threshold can be moved
     apis : log-probabilities of each function's token and, last, of no call, among themselves; shape (n_apis + 1,)
+    meaning : a second opinion's, in the same shape; zeros where there is none
     confidence : log-probability of the best call's decisions after the function's, a mean over them
     hidden : the model's last state before the call, shape (width,)
     tokens : that the model decided on; the request's words, which it reads again, are not among them
@@ -45,20 +46,29 @@ class Outcome:
 
     call: Call | None
     apis: NDArray[np.float64]
+    meaning: NDArray[np.float64]
     confidence: float
     hidden: NDArray[np.float32]
     tokens: int
     note: str = ""
 
+    @property
+    def agreed(self) -> NDArray[np.float64]:
+        """Log-probabilities of both opinions together, shape (n_apis + 1,)."""
+        both = self.apis + self.meaning
+        return np.asarray(both - np.logaddexp.reduce(both))
+
 
 def decode(
-    model: Any, script: Script, texts: Sequence[str], *, chosen: Sequence[int] | None = None, beams: int = BEAMS, batch: int = BATCH
+    model: Any, script: Script, texts: Sequence[str], *, meaning: NDArray[np.float64] | None = None, chosen: Sequence[int] | None = None,
+    beams: int = BEAMS, batch: int = BATCH,
 ) -> list[Outcome]:  # fmt: skip
     """Answer requests.
 
     Parameters
     ----------
     model : causal language model in evaluation mode, tuned for the script's registry
+    meaning : a second opinion on the function, log-probabilities of shape (n, n_apis + 1); it has the same voice as the model's
     chosen : the function of each request by its place in the registry, where something else has chosen it
     beams : paths kept for each request; 1 always takes the likeliest next token
     batch : requests at once; like lengths together
@@ -77,7 +87,8 @@ def decode(
             ready.append((place, prompt))
     for group in grouped(ready, batch):
         forced = None if chosen is None else [chosen[place] for place, _ in group]
-        for (place, _), outcome in zip(group, _decode(model, script, [prompt for _, prompt in group], beams, forced), strict=True):
+        other = np.zeros((len(group), len(script.registry) + 1)) if meaning is None else meaning[[place for place, _ in group]]
+        for (place, _), outcome in zip(group, _decode(model, script, [prompt for _, prompt in group], beams, other, forced), strict=True):
             found[place] = outcome
     return [outcome for outcome in found if outcome is not None]
 
@@ -98,11 +109,11 @@ def nothing(script: Script, note: str) -> Outcome:
     """No call, for a reason outside the model."""
     apis = np.full(len(script.registry) + 1, -50.0)
     apis[-1] = 0.0
-    return Outcome(None, apis, 0.0, np.zeros(0, np.float32), 0, note)
+    return Outcome(None, apis, np.zeros_like(apis), 0.0, np.zeros(0, np.float32), 0, note)
 
 
 def _decode(
-    model: Any, script: Script, prompts: Sequence[Prompt], beams: int, chosen: Sequence[int] | None = None
+    model: Any, script: Script, prompts: Sequence[Prompt], beams: int, meaning: NDArray[np.float64], chosen: Sequence[int] | None = None
 ) -> list[Outcome]:  # fmt: skip
     import torch
 
@@ -119,7 +130,7 @@ def _decode(
         paths: list[list[Path]] = []
         finished: list[list[Path]] = [[] for _ in prompts]
         for row, grammar in enumerate(grammars):
-            ranked = np.argsort(-apis[row, :-1], kind="stable").tolist() if chosen is None else [chosen[row]]
+            ranked = np.argsort(-(apis + meaning)[row, :-1], kind="stable").tolist() if chosen is None else [chosen[row]]
             api = next((api for api in ranked if grammar.possible(api)), None)
             begun = [] if api is None else [grammar.onward(Path(unread=(script.api_tokens[api],), api=api, origin=row))]
             finished[row] = [path for path in begun if path.done]
@@ -132,12 +143,12 @@ def _decode(
     results = []
     for row in range(len(prompts)):
         if not finished[row]:
-            results.append(
-                replace(nothing(script, "the request holds no value for an argument that every function requires"), apis=apis[row])
-            )
+            none = nothing(script, "the request holds no value for an argument that every function requires")
+            results.append(replace(none, apis=apis[row], meaning=meaning[row]))
             continue
         best = max(finished[row], key=lambda path: path.score)
-        results.append(Outcome(grammars[row].call(best), apis[row], best.score / max(1, best.decisions), hidden[row], best.decisions + 1))
+        sure = best.score / max(1, best.decisions)
+        results.append(Outcome(grammars[row].call(best), apis[row], meaning[row], sure, hidden[row], best.decisions + 1))
     return results
 
 
