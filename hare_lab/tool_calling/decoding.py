@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 BEAMS = 4
 BATCH = 64  # requests at once
-ROOM = 16_384  # tokens of the requests read at once: a batch of long ones is smaller, so that no request takes the memory
+ROOM = 2_048  # tokens of the requests read at once: more lie too far apart in memory, which long requests pay for twice over
 CHUNK = 64  # tokens read at a time
 MARGIN = 5.0  # nats that a path may lie behind the best and still be followed
 
