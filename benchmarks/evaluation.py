@@ -1,9 +1,9 @@
-"""Does a small model of ours know grammar better than counting does, and do we score as the harness does? About 15 minutes on 2 cores.
+"""Does a small model of ours know grammar better than counting does, and do we score as the harness does? About an hour on 2 cores.
 
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/evaluation.py [MODEL_DIR]
 
-MODEL_DIR is the best small model at hand; without one, hare-5m is trained here on lm_text (`--tokens` of it). All pairs of BLiMP and
-Zorro are asked; the trigram beside it counts the same training text.
+MODEL_DIR is the best small model at hand; without one, hare-5m is trained here on lm_text (`--tokens` of it; the model is kept in the
+cache folder, and training that was stopped goes on). All pairs of BLiMP and Zorro are asked; the trigram beside it counts the same text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from _common import measure, real_data, write_results
 from datasets import Dataset
 
-from hare_lab import evaluation, training
+from hare_lab import embedding, evaluation, training
 from hare_lab.dedup.words import words
 from hare_lab.evaluation.harness import right_pairs, write_task
 from hare_lab.evaluation.language_model import LanguageModel
@@ -34,20 +34,22 @@ PEERS = 5
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("model", nargs="?")
-    parser.add_argument("--tokens", type=int, default=3_000_000)
+    parser.add_argument("--tokens", type=int, default=8_000_000)
     parser.add_argument("--limit", type=int)
     asked = parser.parse_args()
     text = [row["text"] for row in real_data("lm_text")]
     with tempfile.TemporaryDirectory() as folder:
-        model = evaluation.load_model(asked.model) if asked.model else trained(text, asked.tokens, Path(folder))
+        model = evaluation.load_model(asked.model) if asked.model else trained(text, asked.tokens)
         rows = pairs(model, text, asked.limit, bool(asked.model), asked.tokens)
         write_results("evaluation", [*rows, *agreement(model, Path(folder)), *rolling(model, text)])
 
 
-def trained(text: list[str], tokens: int, folder: Path) -> LanguageModel:
+def trained(text: list[str], tokens: int) -> LanguageModel:
     """hare-5m on running text, lower case beside what it was, because Zorro is lower case (our choice, made before looking)."""
-    both = [*text, *(page.lower() for page in text)]
-    training.train(Dataset.from_dict({"text": both}), "hare-5m", tokens, out=folder, seed=0).save(folder)
+    folder = embedding.cache_folder() / "benchmarks" / "evaluation" / f"hare-5m-{tokens}"
+    if not (folder / "config.json").exists():
+        both = [*text, *(page.lower() for page in text)]
+        training.train(Dataset.from_dict({"text": both}), "hare-5m", tokens, out=folder, settings=training.Settings(), seed=0).save(folder)
     return evaluation.load_model(folder, name="hare-5m")
 
 
