@@ -160,7 +160,7 @@ def tuned() -> dict[str, Any]:
 def scored() -> dict[str, Any]:
     """Silence weighed and its threshold chosen on validation requests; then SNIPS's test requests, and BFCL's items among them."""
     _, train, validation, test = snips()
-    caller = tools.load(folder() / "main").with_abstention([*validation, *others()[1]])
+    caller = tools.load(folder() / "main", embedder=afresh).with_abstention([*validation, *others()[1]])
     caller.save(folder() / "main")
     spent = json.loads(kept("main").read_text())["seconds"]
     on_validation, _ = evaluate(caller, validation)
@@ -204,6 +204,11 @@ def scored() -> dict[str, Any]:
             "tell, and here GetWeather can",
     ))  # fmt: skip
     return {"measures": rows}
+
+
+def afresh(texts: list[str]) -> np.ndarray:
+    """Sentence vectors as for requests that nobody asked before: none comes from the store."""
+    return embedding.embed(texts, store=False).vectors
 
 
 def by_api(scores: tools.ToolScores) -> str:
@@ -425,7 +430,7 @@ def hostile() -> dict[str, Any]:
 
 def speed() -> dict[str, Any]:
     """Calls a second, int8 beside bf16 and fp32, interleaved; and what int8 costs."""
-    caller = tools.load(folder() / "main")
+    caller = tools.load(folder() / "main", embedder=afresh)
     _, _, _, test = snips()
     texts = texts_of(test)[:256]
     kinds = {name: quantised.in_precision(caller, name) for name in ("fp32", "bf16", "int8")}
@@ -449,7 +454,8 @@ def speed() -> dict[str, Any]:
         suffix = "" if name == "int8" else f"_{name}"
         told = (
             f"{name}, batches of 64, beams {caller.beams}, {torch.get_num_threads()} thread(s), median of 5 interleaved runs of "
-            f"{len(texts)} requests; one at a time {statistics.median(single[name]):.1f} a second; {size[name]:.1f} MB; "
+            f"{len(texts)} requests, sentence vectors included; one at a time {statistics.median(single[name]):.1f} a second; "
+            f"{size[name]:.1f} MB; "
             f"exact call {exact[name]:.3f}"
         )
         rows.append(
