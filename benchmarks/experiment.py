@@ -37,7 +37,7 @@ from crawl_pool import crawl_pool
 from curation import Prepared, halves, prepared
 from datasets import Dataset
 
-from hare_lab import corpus, experiment
+from hare_lab import corpus, experiment, quality
 from hare_lab.errors import InputError
 from hare_lab.experiment import Arm, Plan
 from hare_lab.experiment.cells import cell_folder, finished, run_cell
@@ -50,7 +50,9 @@ SINGLE = ("quality-only", "diversity-only", "cluster-balanced", "top-quality")
 PEERS = ("semdedup", "d4", "density")
 NATURAL_PAGES = 12_000
 FLOOR = 0.3  # the default: in `tune` the floors differed less than the seeds (docs/experiment.md)
-FLOORS, SETS = (0.0, 0.3, 0.5), (0.5, 1.0)  # tried in `tune`: quality floors, and sets as shares of what is read
+# tried in `tune`: quality floor, set as a share of what is read, and examples of good text that the priors name
+TRIED = ((0.0, 0.5, 0), (0.3, 0.5, 0), (0.5, 0.5, 0), (0.0, 1.0, 0), (0.3, 1.0, 0), (0.5, 1.0, 0), (0.3, 1.0, 400))
+EXAMPLE = (200, 4_000)  # characters of an example
 TUNED_PAGES, TUNED_TOKENS, TUNED_SEEDS = 9_000, 500_000, (100, 101)
 
 
@@ -65,9 +67,10 @@ class Size:
     seeds: tuple[int, ...]
     more: tuple[int, ...]
     long: float
+    examples: int = 0  # posts of labels that are not scored, which the priors name as good; 0: the bundled reference
 
 
-FULL = Size(15_000, 2_000_000, 2_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.0)
+FULL = Size(15_000, 2_000_000, 2_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.0, examples=400)
 PROXY = Size(15_000, 1_000_000, 1_000_000, "hare-1m", (0, 1, 2), (3, 4), 2.0)
 SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0)
 
@@ -116,11 +119,12 @@ def confirmatory_plan(size: Size) -> Plan:
     """Ours against random, single factors and peers, and the leaked arm, on the crawl-like pool."""
     arms = [Arm("random", crawl=True), Arm("priors", "priors"), *(Arm(m, m) for m in SINGLE), *(Arm(m, m) for m in PEERS)]
     arms += [Arm("cleaned"), Arm("leaked", crawl=True, leaked=0.3), Arm("random-long", crawl=True, budget=size.long)]
+    told = f", which name {size.examples} posts of other forums as good," if size.examples else ""
     hypothesis = (
-        "On a crawl-like pool, at equal tokens, pages chosen by the priors give fewer bits per byte on clean held-out posts, "
+        f"On a crawl-like pool, at equal tokens, pages chosen by the priors{told} give fewer bits per byte on clean held-out posts, "
         "macro-averaged over labels, than pages drawn at random."
     )
-    return _plan("crawl-like", hypothesis, tuple(arms), size, "confirmatory", SEED)
+    return _plan("crawl-like-told" if told else "crawl-like", hypothesis, tuple(arms), size, "confirmatory", SEED)
 
 
 def urgency(plan: Plan) -> list[tuple[Arm, int]]:
@@ -158,13 +162,27 @@ def crawl_material(
     """The pool, prepared; what is held out has left before any step."""
     pool = crawl_pool(posts, web, seed=plan.pool_seed, pages=size.pages, labels=labels)
     data = _prepared(f"{plan.pool_seed}-{size.pages}-{len(labels)}", pool.rows)
-    pages = data.pages.add_column("quality", data.quality.tolist())
+    worth = judged(data, examples(posts, labels, size.examples)) if size.examples else data.quality
+    pages = data.pages.add_column("quality", worth.tolist())
     held = Dataset.from_list([{"id": row["id"], "text": row["text"], "label": row["label"]} for row in pool.held])
     crawl = Dataset.from_list([{"id": row["id"], "text": row["text"]} for row in pool.rows])
     priors = default().turned(floor=floor)
     return experiment.material(
         plan, pages, data.vectors, priors, labels=data.group.tolist(), held=held, held_labels=list(held["label"]), crawl=crawl
     )
+
+
+def examples(posts: list[dict[str, Any]], labels: list[str], count: int) -> Dataset:
+    """What a person who wants such a model would show as good: posts as they are, of other labels than those in the pool."""
+    low, high = EXAMPLE
+    others = [row for row in posts if row["label"] not in set(labels) and low < len(row["text"] or "") < high]
+    drawn = np.random.default_rng(SEED).permutation(len(others))[:count].tolist()
+    return Dataset.from_list([{"id": others[at]["id"], "text": others[at]["text"]} for at in drawn])
+
+
+def judged(data: Prepared, good: Dataset) -> np.ndarray:
+    """Quality of the pool's pages by a scorer that learnt from other examples than the bundled ones."""
+    return np.asarray(quality.score(data.pages, data.vectors, default(), good=good, seed=SEED).table["quality"])
 
 
 def _prepared(name: str, rows: list[dict[str, Any]]) -> Prepared:
@@ -223,6 +241,7 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
     """The rows of the table, from one confirmatory run."""
     gap = experiment.paired_difference(_of(result, "priors"), _of(result, "random"))
     what = f"{size.model}, {size.tokens:,} tokens an arm, sets of {size.set_tokens:,}, a pool of {size.pages:,} pages, labels not tuned on"
+    what += f"; the priors name {size.examples} posts of other labels as good" if size.examples else ""
     what += "" if result.complete else f"; so far {len(result.cells)} of {len(confirmatory_plan(size).cells())} planned cells"
     how = f"ours minus random, macro over labels, {gap.seeds} paired seeds, Student's interval, which must leave zero out; {what}"
     span = (gap.low, gap.high)
@@ -269,27 +288,28 @@ def tune(posts: list[dict[str, Any]], web: list[dict[str, Any]], *, work_only: b
     """Floors and set sizes on the half of the labels that may be looked at, with a small model and other seeds; prints, writes nothing."""
     seen, _ = halves(posts)
     lines = []
-    for share in SETS:
-        for floor in FLOORS:
-            size = Size(TUNED_PAGES, TUNED_TOKENS, round(share * TUNED_TOKENS), "hare-1m", TUNED_SEEDS, (), 1.0)
-            arms = (Arm("random", crawl=True), Arm("priors", "priors"))
-            plan = _plan(f"tune-{floor}-{share}", "none: settings", arms, size, "tuning", TUNED_SEED)
-            cells = [cell for cell in plan.cells() if cell[0].name == "priors" or floor == FLOORS[0]]  # random knows no floor
-            work(crawl_material(plan, posts, web, seen, size, floor=floor), _folder(plan, plan.name), cells, judge=False)
-            if not work_only:
-                lines.append(f"floor {floor}, set {share:.0%} of what is read: {experiment.results(_folder(plan, plan.name)).arms()}")
+    for floor, share, shown in TRIED:
+        size = Size(TUNED_PAGES, TUNED_TOKENS, round(share * TUNED_TOKENS), "hare-1m", TUNED_SEEDS, (), 1.0, shown)
+        arms = (Arm("random", crawl=True), Arm("priors", "priors"))
+        plan = _plan(f"tune-{floor}-{share}" + (f"-{shown}" if shown else ""), "none: settings", arms, size, "tuning", TUNED_SEED)
+        cells = [cell for cell in plan.cells() if cell[0].name == "priors" or floor == TRIED[0][0]]  # random knows no floor
+        work(crawl_material(plan, posts, web, seen, size, floor=floor), _folder(plan, plan.name), cells, judge=False)
+        if not work_only:
+            what = f"floor {floor}, set {share:.0%} of what is read, {shown} examples"
+            lines.append(f"{what}: {experiment.results(_folder(plan, plan.name)).arms()}")
     print("\n".join(lines), flush=True)
 
 
 def laptop() -> list[dict[str, Any]]:
-    """Minutes of all notebooks, in both profiles."""
+    """Minutes of all notebooks, in both profiles; the runs are left to be looked at."""
     rows = []
     for profile, target in (("laptop", 40.0), ("small", 6.0)):
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.perf_counter()
-            words = [sys.executable, "-m", "hare_lab.cli", "run", "--profile", profile, "--name", "timed"]
-            subprocess.run(words, check=True, env={**os.environ, "HARE_LAB_RUNS": folder})
-            minutes = (time.perf_counter() - start) / 60
+        runs_folder().mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=f"timed-{profile}-", dir=runs_folder())
+        start = time.perf_counter()
+        words = [sys.executable, "-m", "hare_lab.cli", "run", "--profile", profile, "--name", "demo"]
+        subprocess.run(words, check=True, env={**os.environ, "HARE_LAB_RUNS": folder})
+        minutes = (time.perf_counter() - start) / 60
         how = f"`hare-lab run --profile {profile}`, all notebooks, an empty run folder"
         rows.append(measure(f"experiment.{profile}_minutes", minutes, target=target, better="lower", unit="minutes", how=how))
     return rows
