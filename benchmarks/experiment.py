@@ -4,7 +4,7 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py tune        settings on hare-1m, the other half of the labels, other seeds
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work [tune]  train cells on one thread; start one a core, side by side
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells say so far, of both sizes
-    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy  the same plan with hare-1m and half the tokens
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy  hare-1m, half the tokens, the default priors
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py --laptop    also `hare-lab run` in the laptop and small profiles, timed
 
@@ -14,7 +14,8 @@ Workers of one thread each train more in the same time than one of many threads 
 They take the cells in the order of `urgency`: ours and random first, then what they are compared with.
 
 The pool is `crawl_pool`'s; labels not used in tuning. The clean posts that it holds out, ten of each label, are the score,
-macro-averaged over labels; no method sees a label. Arms: random draws from the pool as it came; the others choose from what
+macro-averaged over labels; no method sees a label. In the full plan the scorer learns from `examples`, in the others from the
+bundled reference. Arms: random draws from the pool as it came; the others choose from what
 deduplication left, by clusters and the learned scorer (`curation.prepared`, the same preparation as that benchmark's).
 """
 

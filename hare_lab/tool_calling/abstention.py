@@ -63,7 +63,7 @@ def signals(outcomes: Sequence[Outcome], vectors: NDArray[np.float32], known: Kn
         if not len(outcome.hidden):
             found[row] = (30.0, 10.0, 5.0, 5.0, 2.0, 2.0)
             continue
-        among = np.exp(outcome.agreed[:-1] - np.logaddexp.reduce(outcome.agreed[:-1]))
+        among = outcome.shares
         chosen = int(among.argmax())
         own = known.apis == chosen
         hidden = outcome.hidden / max(float(np.linalg.norm(outcome.hidden)), 1e-9)

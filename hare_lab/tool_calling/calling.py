@@ -106,8 +106,7 @@ class Caller:
         found = []
         for text, outcome, doubt in zip(texts, outcomes, doubts, strict=True):
             silent = outcome.call is None or doubt >= limit
-            among = outcome.agreed[:-1]
-            shares = [*np.exp(among - np.logaddexp.reduce(among)) * (1 - doubt), doubt]
+            shares = [*outcome.shares * (1 - doubt), doubt]
             named = sorted(zip([*self.registry.names, scores.NO_CALL], map(float, shares), strict=True), key=lambda pair: -pair[1])
             sure = 1.0 if outcome.note else float(doubt if silent else 1 - doubt)
             found.append(Reply(text, None if silent else outcome.call, sure, outcome.call, tuple(named), outcome.note))

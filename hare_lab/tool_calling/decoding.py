@@ -55,8 +55,16 @@ class Outcome:
     @property
     def agreed(self) -> NDArray[np.float64]:
         """Log-probabilities of both opinions together, shape (n_apis + 1,)."""
-        both = self.apis + self.meaning
-        return np.asarray(both - np.logaddexp.reduce(both))
+        from scipy.special import log_softmax
+
+        return np.asarray(log_softmax(self.apis + self.meaning))
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Probability of each function if one is called at all, by both opinions, shape (n_apis,)."""
+        from scipy.special import softmax
+
+        return np.asarray(softmax((self.apis + self.meaning)[:-1]))
 
 
 def decode(

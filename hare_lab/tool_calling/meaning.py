@@ -32,8 +32,9 @@ class Meaning:
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """Log-probabilities, shape (n, n_apis + 1)."""
-        found = (vectors @ self.weights.T + self.offsets).astype(float)
-        return np.asarray(found - np.logaddexp.reduce(found, axis=1, keepdims=True))
+        from scipy.special import log_softmax
+
+        return np.asarray(log_softmax((vectors @ self.weights.T + self.offsets).astype(float), axis=1))
 
 
 def fit(vectors: NDArray[np.float32], apis: ArrayLike, count: int) -> Meaning:
