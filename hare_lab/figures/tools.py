@@ -62,7 +62,7 @@ def call_confusion(confusion: pd.DataFrame, *, theme: str = "screen") -> go.Figu
                 )  # fmt: skip
     ticks = ["<br>".join(look.escape(part) for part in look.lines(_spaced(name), 12, 3)) for name in found]
     figure.update_xaxes(tickvals=list(range(len(found))), ticktext=ticks, title_text="answered", showgrid=False, tickangle=0)
-    names = [look.escape(name, look.NAME) for name in wide.index]
+    names = [look.escape(_spaced(name), look.NAME) for name in wide.index]
     return figure.update_yaxes(
         tickvals=list(range(len(wide))), ticktext=names, range=[len(wide) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK
     )
