@@ -262,12 +262,13 @@ def test_transformers_serve_killed_and_started_again_midway_loses_and_doubles_no
             cache.close()
     finally:
         served.kill()
-    assert dead and made.report.replies == 20 and len(made.accepted) >= 3
+    assert dead and made.report.replies == 20
     assert set(paid.values()) == {1}, "a request whose answer had arrived was asked again"
     assert len(paid) == 20 and sum(door.asked.values()) > 20  # there was something to try again
     assert dict(door.answered) == paid, "the second run asked for what it had"
     assert len(set(made.accepted["id"])) == len(made.accepted) and len(made.accepted) + len(made.rejected) == 20
-    assert again.accepted["text"][:] == made.accepted["text"][:]
+    for part in ("accepted", "rejected"):  # how many of each, the model's sampling says: on some days it writes nothing that passes
+        assert getattr(again, part)["text"][:] == getattr(made, part)["text"][:]
 
 
 def test_a_local_model_writes_in_batches_and_is_not_asked_twice(model, tmp_path):
