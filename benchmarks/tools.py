@@ -30,7 +30,7 @@ from _common import measure, real_data, write_results
 from hare_lab import embedding, training
 from hare_lab import tool_calling as tools
 from hare_lab.evaluation.scores import wilson
-from hare_lab.tool_calling import abstention, quantised
+from hare_lab.tool_calling import abstention, quantised, wording
 from hare_lab.tool_calling.calling import evaluate
 from hare_lab.tool_calling.loading import texts_of
 
@@ -219,7 +219,7 @@ def peers() -> dict[str, Any]:
     """What retrieval reaches without tuning, on the same requests."""
     from hare_lab.synthesis import Local, RequestCache, Settings
 
-    registry, _, validation, test = snips()
+    registry, train, validation, test = snips()
     _, none = tools.bfcl(data_file(), calls=False)
     looked = tools.retrieve(texts_of([*test, *none]), registry)
     on_test = tools.Retrieved(looked.order[: len(test)], looked.similarity[: len(test)])
@@ -238,6 +238,15 @@ def peers() -> dict[str, Any]:
         test,
         none,
         f"retrieval, then slots by rules; no call below similarity {least:.2f}, chosen on validation",
+    )
+    counted = wording.learn([*train, *others()[0]], registry, pages())
+    rows += peer(
+        "wording",
+        "counts of words",
+        tools.by_wording(texts_of([*test, *none]), registry, counted),
+        test,
+        none,
+        "counts of the same training requests' words without a neural model, a hidden Markov model a function: the third opinion alone",
     )
     model, tokenizer = training.load_model(folder() / "base")
     bare = tools.untuned(model, tokenizer, registry, texts_of(test), on_test.order[:, 0].tolist())
@@ -311,7 +320,7 @@ def left_out() -> dict[str, Any]:
             both = {}
             for part, requests in (("validation", validation), ("test", test)):
                 outcomes = caller.outcomes(texts_of(requests))
-                both[part] = caller.signals(texts_of(requests), outcomes).tolist()
+                both[part] = abstention.signals(outcomes, caller.known).tolist()
                 both[f"{part}_right"] = [r.api == (o.call.name if o.call else "") for r, o in zip(requests, outcomes, strict=True)]
             path.write_text(json.dumps({"name": name, "seconds": seconds, **both}), encoding="utf-8")
             print(name, f"{seconds:.0f} s", flush=True)

@@ -1,5 +1,6 @@
 """Function calls: schemas are read and held against calls, what comes out is valid whatever comes in, and silence is a choice."""
 
+import itertools
 import json
 import os
 import random
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hare_lab import figures, texts
 from hare_lab import tool_calling as tools
 from hare_lab.errors import InputError
-from hare_lab.tool_calling import abstention, baselines, decoding, meaning, scores, values, variation, writing
+from hare_lab.tool_calling import abstention, baselines, decoding, meaning, scores, values, variation, wording, writing
 from hare_lab.tool_calling.loading import texts_of
 from hare_lab.tool_calling.registry import spoken
 
@@ -296,6 +297,93 @@ def test_the_second_opinion_tips_the_scale_where_the_model_is_in_doubt(caller):
         [outcome] = decoding.decode(caller.model, caller.script, texts_, meaning=certain)
         assert outcome.call.name == PHONE.names[api] and outcome.agreed.argmax() == api
         assert np.exp(outcome.agreed).sum() == pytest.approx(1)
+
+
+# --- the third opinion: wording ----------------------------------------------------------------------------------------
+
+MUSIC = tools.read_registry([
+    {"name": "play", "parameters": {"properties": {"song": {"type": "string"}, "band": {"type": "string"}}}},
+    {"name": "keep", "parameters": {"properties": {"song": {"type": "string"}, "list": {"type": "string"}}}},
+])  # fmt: skip
+NOUNS = ["rain", "blue heron", "seven steps", "old road", "no", "tin", "my way", "salt"]
+
+
+def asked_for_music(rng, count):
+    """Requests in a few wordings, their values drawn from one list, so that nothing but the wording tells."""
+    found = []
+    for _ in range(count):
+        one, two = (str(NOUNS[int(i)]) for i in rng.choice(len(NOUNS), 2, replace=False))
+        wordings = [
+            (f"play {one}", "play", {"song": one}), (f"play {one} by {two}, please", "play", {"song": one, "band": two}),
+            (f"put {one} on my {two} list", "keep", {"song": one, "list": two}),
+            (f"add {one} to {two}", "keep", {"song": one, "list": two}), (f"what rhymes with {one}?", None, {}),
+        ]  # fmt: skip
+        text, name, given = wordings[int(rng.integers(len(wordings)))]
+        found.append(tools.Request(text, tools.Call(name, given) if name else None))
+    return found
+
+
+@pytest.fixture(scope="module")
+def heard():
+    return wording.learn(asked_for_music(np.random.default_rng(0), 300), MUSIC, ["the rain and the old road went by"])
+
+
+def every_path(manner, text):
+    """Probability of a request by each run of states, state by state: the definition, with nothing shared between runs."""
+    forms = [wording.folded(word) for word in text]
+    found = {}
+    for states in itertools.product(range(len(manner.names) + 1), repeat=len(forms)):
+        chance, before, last = 1.0, wording.START, 0
+        for form, state in zip(forms, states, strict=True):
+            slot = f"<{('', *manner.names)[state]}>"
+            on = manner._on[last - 1] if last else 0.0
+            if state and state == last:
+                chance *= on * manner._values(form)[state - 1]
+            else:
+                chance *= (1 - on) * manner._next(before, slot if state else form) * (manner._values(form)[state - 1] if state else 1)
+            before, last = slot if state else form, state
+        found[states] = chance * (1 - (manner._on[last - 1] if last else 0.0)) * manner._next(before, wording.STOP)
+    return found
+
+
+@pytest.mark.parametrize("text", ["play rain by salt", "zzz", "put no on no", "add my way to to"])
+def test_a_request_is_as_likely_as_all_ways_to_read_it_together(heard, text):
+    own = values.words(text)
+    for place, manner in enumerate(heard._manners):
+        total, chances = manner.read(own)
+        paths = every_path(manner, own)
+        assert total == pytest.approx(np.log(sum(paths.values())), abs=1e-9)
+        np.testing.assert_allclose(np.exp(chances[1:]).sum(2), 1, atol=1e-9)
+        if place < len(MUSIC):
+            likeliest = max(paths, key=paths.get)
+            assert heard(own).marks(place) == [("", *manner.names)[state] for state in likeliest]
+            told = sum(chances[at, before, now] for at, (before, now) in enumerate(itertools.pairwise((0, *likeliest))))
+            assert told == pytest.approx(np.log(paths[likeliest]) - total, abs=1e-9)
+
+
+def test_counts_alone_find_the_calls_of_wordings_that_they_know(heard):
+    some = asked_for_music(np.random.default_rng(1), 200)
+    answers = tools.by_wording(texts_of(some), MUSIC, heard)
+    found = tools.score(some, answers)
+    assert found.api_accuracy == 1 and found.exact_call > 0.95 and found.nocall_recall == 1
+    assert tools.by_wording(["", "x " * 50_000, "\n"], MUSIC, heard) == [None] * 3
+
+
+def test_a_wording_that_nobody_used_is_strange(heard):
+    known, unknown = (heard(values.words(text)) for text in ("put salt on my rain list", "whether salt will outlast rain here"))
+    assert unknown.strange.min() > known.strange[1] + 0.5
+    again = wording.Wording.from_dict(json.loads(json.dumps(heard.to_dict())))
+    np.testing.assert_array_equal(again(values.words("play no by tin")).apis, heard(values.words("play no by tin")).apis)
+
+
+def test_the_wording_tips_the_scale_where_the_model_is_in_doubt(caller):
+    """A request in a wording of the telephone's own; the model has hardly read any."""
+    some = [r for r in tools.bundled_requests("validation") if r.call][:60]
+    known = wording.learn(TRAIN, PHONE)
+    alone, together = (decoding.decode(caller.model, caller.script, texts_of(some), wording=own) for own in (None, known))
+    right = lambda outcomes: np.mean([scores.same(r.call, o.call) for r, o in zip(some, outcomes, strict=True)])  # noqa: E731
+    assert right(together) > right(alone) + 0.1
+    assert all(not PHONE.fault(outcome.call) for outcome in together if outcome.call)
 
 
 # --- silence -----------------------------------------------------------------------------------------------------------

@@ -9,12 +9,13 @@ is valid by construction. Against it stand retrieval of descriptions with a larg
     scores, answers = evaluate(caller, bundled_requests("test"))
 
 `registry` reads schemas and holds calls against them, `loading` reads requests, `values` says what an argument can be, `writing`
-puts a request and its call into tokens, `variation` makes more of few, `decoding` answers, `abstention` weighs silence, `calling`
-ties them together, `baselines` is the opposition, `scores` the count. Method and measurements: docs/tool_calling.md.
+puts a request and its call into tokens, `variation` makes more of few, `meaning` and `wording` are the opinions of sentence vectors
+and of counted words, `decoding` answers, `abstention` weighs silence, `calling` ties them together, `baselines` is the opposition,
+`scores` the count. Method and measurements: docs/tool_calling.md.
 """
 
 from hare_lab.tool_calling.abstention import Abstention, recall_at, risk_coverage
-from hare_lab.tool_calling.baselines import Retrieved, ask, by_rules, least_similarity, retrieve
+from hare_lab.tool_calling.baselines import Retrieved, ask, by_rules, by_wording, least_similarity, retrieve
 from hare_lab.tool_calling.calling import Caller, Reply, evaluate, load, teach, untuned
 from hare_lab.tool_calling.decoding import Outcome, decode
 from hare_lab.tool_calling.loading import Request, bfcl, bundled_requests, check, draw, load_requests, snips, toolalpaca
@@ -24,7 +25,7 @@ from hare_lab.tool_calling.writing import Script, describe, shown
 
 __all__ = [
     "Abstention", "Api", "Call", "Caller", "Outcome", "Parameter", "Registry", "Reply", "Request", "Retrieved", "Script",
-    "ToolScores", "ask", "beside_paper", "bfcl", "bundled", "bundled_requests", "by_rules", "check", "compare", "decode", "describe",
-    "draw", "evaluate", "least_similarity", "load", "load_registry", "load_requests", "read_registry", "recall_at", "retrieve",
+    "ToolScores", "ask", "beside_paper", "bfcl", "bundled", "bundled_requests", "by_rules", "by_wording", "check", "compare", "decode",
+    "describe", "draw", "evaluate", "least_similarity", "load", "load_registry", "load_requests", "read_registry", "recall_at", "retrieve",
     "risk_coverage", "score", "shown", "snips", "teach", "toolalpaca", "untuned",
 ]  # fmt: skip

@@ -1,10 +1,10 @@
 """When is it better not to call? Signals that a request is none of the functions' business, one score from them, and a threshold.
 
 A model that was taught a "no call" token still calls boldly where a request is of a kind that it never saw. So several signs
-are read together: the token's own probability and what the sentence vector says (`meaning`), how sure the model is of the function
-and of the arguments, and how far the request lies, in the model's own states and in sentence vectors, from the training requests
-of the function it chose. A logistic regression on validation requests weighs them; the threshold is chosen there too, for a
-precision that a person asks for.
+are read together: the token's own probability, what the sentence vector says (`meaning`) and what the words say (`wording`), how sure all
+three are of the function and of the arguments, how far the request lies, in the model's own states and in sentence vectors, from the
+training requests of the function that was chosen, and how strangely it would be worded for it. A logistic regression on validation
+requests weighs them; the threshold is chosen there too, for a precision that a person asks for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from hare_lab.errors import InputError
 from hare_lab.tool_calling.decoding import Outcome
 from hare_lab.tool_calling.meaning import Meaning
+from hare_lab.tool_calling.wording import Wording
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,49 +28,54 @@ NEIGHBOURS = 5
 SIGNALS = (
     "no-call token",
     "no call by meaning",
+    "no call by wording",
     "doubt of the function",
     "doubt of the arguments",
     "distance in the model",
     "distance in meaning",
+    "strange wording",
 )
+UNREADABLE = (30.0, 10.0, 30.0, 5.0, 5.0, 2.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True)
 class Known:
     """Training requests as the model and the embedder see them: unit rows, and the function each asks for (-1: none).
 
-    `meaning` is what was learnt from the vectors.
+    `meaning` is what was learnt from the vectors, `wording` from the words.
     """
 
     hidden: NDArray[np.float32]
     vectors: NDArray[np.float32]
     apis: NDArray[np.int64]
     meaning: Meaning
+    wording: Wording
 
 
-def signals(outcomes: Sequence[Outcome], vectors: NDArray[np.float32], known: Known) -> NDArray[np.float64]:
-    """Six signs that nothing should be called, the larger the likelier.
+def signals(outcomes: Sequence[Outcome], known: Known) -> NDArray[np.float64]:
+    """Eight signs that nothing should be called, the larger the likelier.
 
     Parameters
     ----------
-    vectors : sentence vectors of the requests, unit rows
+    outcomes : with their sentence vectors, as `Caller.outcomes` gives them
 
     Returns
     -------
-    float64 array of shape (n_requests, 6), columns as `SIGNALS`; what can't be read has the largest values.
+    float64 array of shape (n_requests, 8), columns as `SIGNALS`; what can't be read has the largest values.
     """
     found = np.zeros((len(outcomes), len(SIGNALS)))
     for row, outcome in enumerate(outcomes):
-        if not len(outcome.hidden):
-            found[row] = (30.0, 10.0, 5.0, 5.0, 2.0, 2.0)
+        if not len(outcome.hidden) or outcome.strange is None or outcome.vector is None:
+            found[row] = UNREADABLE
             continue
         among = outcome.shares
         chosen = int(among.argmax())
         own = known.apis == chosen
         hidden = outcome.hidden / max(float(np.linalg.norm(outcome.hidden)), 1e-9)
         found[row] = (
-            _odds(outcome.apis), _odds(outcome.meaning), -np.log(max(float(among.max()), 1e-12)), -outcome.confidence,
-            _distance(hidden, known.hidden[own]), _distance(vectors[row], known.vectors[own]),
+            _odds(outcome.apis), _odds(outcome.meaning), _odds(outcome.wording), -np.log(max(float(among.max()), 1e-12)),
+            -outcome.confidence, _distance(hidden, known.hidden[own]), _distance(outcome.vector, known.vectors[own]),
+            outcome.strange[chosen],
         )  # fmt: skip
     return found
 

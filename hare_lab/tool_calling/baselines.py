@@ -2,7 +2,8 @@
 
 The paper's opponent is a large model with retrieval (RAG). Here retrieval is one part, how often the right function is among
 the first k; making the call is another: by a model at an OpenAI-compatible address, by the small model untuned, or by rules
-that need no model at all.
+that need no model at all. And what do the training requests give away without a neural model? Counts of their words are the rival that a
+tuned model has to beat.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from hare_lab.errors import InputError
 from hare_lab.synthesis import Backend
 from hare_lab.synthesis import Request as Asked
 from hare_lab.tool_calling.loading import Request
-from hare_lab.tool_calling.registry import Api, Call, Registry, spoken
-from hare_lab.tool_calling.values import is_span, options, too_long
+from hare_lab.tool_calling.registry import Api, Call, Parameter, Registry, spoken
+from hare_lab.tool_calling.values import is_span, options, too_long, words
+from hare_lab.tool_calling.wording import Wording
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,15 +90,13 @@ def slots(text: str, api: Api) -> Call | None:
     """Arguments of one function by rules; None where a required one can't be filled."""
     given: dict[str, Any] = {}
     names = _names(text)
-    low = f" {' '.join(re.findall(r'[a-z0-9]+', text.lower()))} "
+    low = _plain(text)
     for parameter in api.parameters:
         if is_span(parameter):
             word = next((w for w in spoken(parameter.name).split() if f" {w} " in low and w not in SMALL), None)
             value: Any = next(names, None) if parameter.required or word else None
         else:
-            possible = options(parameter, text)
-            stated = [v for v in possible if f" {str(v).lower()} " in low] if parameter.choices else possible
-            value = stated[0] if stated else possible[0] if parameter.required and possible else None
+            value = _stated(parameter, text)
         if value is not None:
             given[parameter.name] = value
     first = next((p for p in api.parameters if is_span(p) and p.name not in given), None)
@@ -106,6 +106,43 @@ def slots(text: str, api: Api) -> Call | None:
             given[first.name] = value
     call = Call(api.name, {p.name: given[p.name] for p in api.parameters if p.name in given})
     return None if any(p.required and p.name not in given for p in api.parameters) else call
+
+
+def _stated(parameter: Parameter, text: str) -> Any:
+    """The value that the request states of an argument which is not free text; any possible one where it is required; or None."""
+    low, possible = _plain(text), options(parameter, text)
+    stated = [value for value in possible if f" {str(value).lower()} " in low] if parameter.choices else possible
+    return stated[0] if stated else possible[0] if parameter.required and possible else None
+
+
+def _plain(text: str) -> str:
+    """Words and numbers alone, in lower case, a space before and behind each."""
+    return f" {' '.join(re.findall(r'[a-z0-9]+', text.lower()))} "
+
+
+def by_wording(texts: Sequence[str], registry: Registry, wording: Wording) -> list[Call | None]:
+    """The call by counts alone, without any neural model: the likeliest function, the likeliest argument of every word.
+
+    Arguments that are not copied are chosen as `slots` does.
+    """
+    found: list[Call | None] = []
+    for text in texts:
+        own = () if too_long(text) else words(text)
+        heard = wording(own) if own else None
+        place = int(heard.apis.argmax()) if heard else len(registry)
+        if heard is None or place == len(registry):
+            found.append(None)
+            continue
+        api, given, last = registry.apis[place], dict[str, Any](), ""
+        for word, name in zip(own, heard.marks(place), strict=False):
+            if name and (name == last or name not in given):  # words of one value stand together; the first such run counts
+                given[name] = (given[name][0] if name == last else word.start, word.end)
+            last = name
+        given = {name: text[start:end] for name, (start, end) in given.items()}
+        given |= {p.name: value for p in api.parameters if not is_span(p) and (value := _stated(p, text)) is not None}
+        full = all(not p.required or p.name in given for p in api.parameters)
+        found.append(registry.ordered(Call(api.name, given)) if full else None)
+    return found
 
 
 def _names(text: str) -> Iterator[str]:

@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 
 from hare_lab import training
 from hare_lab.errors import InputError
-from hare_lab.tool_calling import abstention, decoding, scores, variation
+from hare_lab.tool_calling import abstention, decoding, scores, variation, wording
 from hare_lab.tool_calling.abstention import Abstention, Known
 from hare_lab.tool_calling.decoding import Outcome
 from hare_lab.tool_calling.loading import Request, check, texts_of
 from hare_lab.tool_calling.meaning import Meaning, fit
 from hare_lab.tool_calling.registry import Call, Registry, read_registry
+from hare_lab.tool_calling.wording import Wording
 from hare_lab.tool_calling.writing import PLACES, Script, describe
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE, KNOWN = "tools.json", "tools.npz"
+FILE, KNOWN, WORDING = "tools.json", "tools.npz", "wording.json"
 LEAST = 12_000  # examples: few requests are read more often, until so many have been learnt from
 BATCH = 4  # rows of 256 tokens a step: about twenty requests; small steps teach a small model more in the same minutes
 RATE = 2e-3  # peak learning rate of a model of a million parameters; by 1/width beyond
@@ -83,22 +84,22 @@ class Caller:
             raise InputError(
                 f"the caller was tuned with vectors {own} numbers wide, the embedder's are {vectors.shape[1]}; give the same embedder"
             )
-        opinion = self.known.meaning(vectors) if len(texts) else None
-        return decoding.decode(self.model, self.script, texts, meaning=opinion, beams=self.beams)
+        if not len(texts):
+            return []
+        opinion = self.known.meaning(vectors)
+        found = decoding.decode(self.model, self.script, texts, meaning=opinion, wording=self.known.wording, beams=self.beams)
+        return [replace(outcome, vector=vector) for outcome, vector in zip(found, vectors, strict=True)]
 
-    def doubts(self, texts: Sequence[str], outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
+    def doubts(self, outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
         """Probability that a request needs no call, shape (n,)."""
         if self.abstain is None:
             return np.array([float(np.exp(outcome.agreed[-1])) for outcome in outcomes])
-        return self.abstain(self.signals(texts, outcomes))
-
-    def signals(self, texts: Sequence[str], outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
-        return abstention.signals(outcomes, vectors_of(texts, self.embedder), self.known)
+        return self.abstain(abstention.signals(outcomes, self.known))
 
     def __call__(self, texts: Sequence[str]) -> list[Reply]:
         """Answer requests, in order. Each call is valid under its schema; what can't be read gets no call and a note."""
         outcomes = self.outcomes(texts)
-        return self.replies(texts, outcomes, self.doubts(texts, outcomes))
+        return self.replies(texts, outcomes, self.doubts(outcomes))
 
     def replies(self, texts: Sequence[str], outcomes: Sequence[Outcome], doubts: NDArray[np.float64]) -> list[Reply]:
         """Answers from outcomes and the probability of no call; the threshold is the abstention's, one half without one."""
@@ -114,12 +115,11 @@ class Caller:
 
     def with_abstention(self, validation: Sequence[Request], *, precision: float | None = None) -> Caller:
         """The same caller, its signals weighed and its threshold chosen on validation requests; `precision` as in `abstention.fit`."""
-        asked = texts_of(validation)
-        found = self.signals(asked, self.outcomes(asked))
+        found = abstention.signals(self.outcomes(texts_of(validation)), self.known)
         return replace(self, abstain=abstention.fit(found, [request.call is None for request in validation], precision=precision))
 
     def save(self, folder: str | Path) -> Path:
-        """Add what the caller is, beside its model, to a folder: `tools.json` and `tools.npz`."""
+        """Add what the caller is, beside its model, to a folder: `tools.json`, `tools.npz` and `wording.json`."""
         target = Path(folder)
         told = {
             "apis": [_schema(api) for api in self.registry.apis], "lower": self.script.lower,
@@ -129,6 +129,7 @@ class Caller:
         rows = self.known
         np.savez(target / KNOWN, hidden=rows.hidden, vectors=rows.vectors, apis=rows.apis, weights=rows.meaning.weights,
                  offsets=rows.meaning.offsets)  # fmt: skip
+        (target / WORDING).write_text(json.dumps(rows.wording.to_dict()), encoding="utf-8")
         return target
 
 
@@ -150,11 +151,12 @@ def load(folder: str | Path, *, embedder: Any = None) -> Caller:
     script = Script(read_registry(told["apis"], str(place / FILE)), loaded.tokenizer, told["lower"])
     with np.load(place / KNOWN, allow_pickle=False) as kept:
         arrays = dict(kept)
-    if "weights" not in arrays:
-        raise InputError(f"{place / KNOWN} was made by an older version; tune the model again with `hare-lab tune MODEL --tools`")
+    if "weights" not in arrays or not (place / WORDING).is_file():
+        raise InputError(f"{place} was made by an older version; tune the model again with `hare-lab tune MODEL --tools`")
     saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (told["abstention"] or {}).items()}
     rule = Abstention(**saved) if saved else None
-    known = Known(arrays["hidden"], arrays["vectors"], arrays["apis"], Meaning(arrays["weights"], arrays["offsets"]))
+    worded = Wording.from_dict(json.loads((place / WORDING).read_text(encoding="utf-8")))
+    known = Known(arrays["hidden"], arrays["vectors"], arrays["apis"], Meaning(arrays["weights"], arrays["offsets"]), worded)
     return Caller(loaded.model, script, known, rule, told["beams"], embedder)
 
 
@@ -184,7 +186,7 @@ def teach(
     ----------
     model, tokenizer : any causal language model; tokens for functions, arguments and places are added to both
     requests : with their calls; those without one teach when not to call
-    pages : running text, of which invented names and nonsense are made
+    pages : running text, of which invented names and nonsense are made, and which shows how usual words are
     epochs, least : readings of the requests; more where they are few, until so many examples have been read
     misses : near misses in each reading, as a share of the requests
     learning_rate : peak; default: what suits the width, for a model of minutes
@@ -207,7 +209,7 @@ def teach(
     tuned = training.tune(
         model, tokenizer, examples, epochs=1, learning_rate=rate, settings=how, method=method, seed=seed, out=out, watch=watch
     )
-    return known_to(tuned.model, script, good, embedder), tuned
+    return known_to(tuned.model, script, good, pages, embedder), tuned
 
 
 def untuned(model: Any, tokenizer: Any, registry: Registry, texts: Sequence[str], chosen: Sequence[int]) -> list[Call | None]:
@@ -234,13 +236,16 @@ def reading(script: Script, requests: Sequence[Request], runs: Sequence[str], mi
     return found
 
 
-def known_to(model: Any, script: Script, requests: Sequence[Request], embedder: Any = None, most: int = 5_000) -> Caller:
+def known_to(
+    model: Any, script: Script, requests: Sequence[Request], pages: Sequence[str] = (), embedder: Any = None, most: int = 5_000
+) -> Caller:
     """A caller that remembers its training requests: how far a new one lies from them, and which ones it is like."""
     places = {"": -1} | {name: place for place, name in enumerate(script.registry.names)}
     some = requests if len(requests) <= most else [requests[int(i)] for i in np.random.default_rng(0).permutation(len(requests))[:most]]
     apis = np.array([places[request.api] for request in some], np.int64)
     vectors = vectors_of(texts_of(some), embedder)
-    known = Known(decoding.states(model, script, texts_of(some)), vectors, apis, fit(vectors, apis, len(script.registry)))
+    opinion, worded = fit(vectors, apis, len(script.registry)), wording.learn(requests, script.registry, pages)
+    known = Known(decoding.states(model, script, texts_of(some)), vectors, apis, opinion, worded)
     return Caller(model, script, known, embedder=embedder)
 
 
@@ -257,7 +262,7 @@ def evaluate(caller: Caller, requests: Sequence[Request], *, method: str = "tune
     texts = texts_of(requests)
     started = time.perf_counter()
     outcomes = caller.outcomes(texts)
-    doubts = caller.doubts(texts, outcomes)
+    doubts = caller.doubts(outcomes)
     replies = caller.replies(texts, outcomes, doubts)
     seconds = time.perf_counter() - started
     answers = [reply.call for reply in replies]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hare_lab.tool_calling.grammar import Grammar, Path
 from hare_lab.tool_calling.registry import Call
 from hare_lab.tool_calling.values import too_long
+from hare_lab.tool_calling.wording import Heard, Wording
 from hare_lab.tool_calling.writing import NONE, Prompt, Script
 
 if TYPE_CHECKING:
@@ -37,39 +38,44 @@ class Outcome:
     ----------
     call : the best valid call; kept beside `api` scores even where the answer is no call, so that a threshold can be moved
     apis : log-probabilities of each function's token and, last, of no call, among themselves; shape (n_apis + 1,)
-    meaning : a second opinion's, in the same shape; zeros where there is none
+    meaning, wording : two more opinions, in the same shape; zeros where there is none
     confidence : log-probability of the best call's decisions after the function's, a mean over them
     hidden : the model's last state before the call, shape (width,)
     tokens : that the model decided on; the request's words, which it reads again, are not among them
+    strange : how much less likely a request for each function is to be worded so than running text, nats a word; None: not known
+    vector : the request's sentence vector, where the caller looked at it
     note : why there is no call, where that is not the model's choice
     """
 
     call: Call | None
     apis: NDArray[np.float64]
     meaning: NDArray[np.float64]
+    wording: NDArray[np.float64]
     confidence: float
     hidden: NDArray[np.float32]
     tokens: int
+    strange: NDArray[np.float64] | None = None
+    vector: NDArray[np.float32] | None = None
     note: str = ""
 
     @property
     def agreed(self) -> NDArray[np.float64]:
-        """Log-probabilities of both opinions together, shape (n_apis + 1,)."""
+        """Log-probabilities of all opinions together, shape (n_apis + 1,)."""
         from scipy.special import log_softmax
 
-        return np.asarray(log_softmax(self.apis + self.meaning))
+        return np.asarray(log_softmax(self.apis + self.meaning + self.wording))
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Probability of each function if one is called at all, by both opinions, shape (n_apis,)."""
+        """Probability of each function if one is called at all, by all opinions, shape (n_apis,)."""
         from scipy.special import softmax
 
-        return np.asarray(softmax((self.apis + self.meaning)[:-1]))
+        return np.asarray(softmax((self.apis + self.meaning + self.wording)[:-1]))
 
 
 def decode(
-    model: Any, script: Script, texts: Sequence[str], *, meaning: NDArray[np.float64] | None = None, chosen: Sequence[int] | None = None,
-    beams: int = BEAMS, batch: int = BATCH,
+    model: Any, script: Script, texts: Sequence[str], *, meaning: NDArray[np.float64] | None = None, wording: Wording | None = None,
+    chosen: Sequence[int] | None = None, beams: int = BEAMS, batch: int = BATCH,
 ) -> list[Outcome]:  # fmt: skip
     """Answer requests.
 
@@ -77,6 +83,7 @@ def decode(
     ----------
     model : causal language model in evaluation mode, tuned for the script's registry
     meaning : a second opinion on the function, log-probabilities of shape (n, n_apis + 1); it has the same voice as the model's
+    wording : a third one, on the function and on the words that belong to each argument
     chosen : the function of each request by its place in the registry, where something else has chosen it
     beams : paths kept for each request; 1 always takes the likeliest next token
     batch : requests at once; like lengths together
@@ -96,7 +103,9 @@ def decode(
     for group in grouped(ready, batch):
         forced = None if chosen is None else [chosen[place] for place, _ in group]
         other = np.zeros((len(group), len(script.registry) + 1)) if meaning is None else meaning[[place for place, _ in group]]
-        for (place, _), outcome in zip(group, _decode(model, script, [prompt for _, prompt in group], beams, other, forced), strict=True):
+        prompts = [prompt for _, prompt in group]
+        heard = None if wording is None else [wording(prompt.words) for prompt in prompts]
+        for (place, _), outcome in zip(group, _decode(model, script, prompts, beams, other, heard, forced), strict=True):
             found[place] = outcome
     return [outcome for outcome in found if outcome is not None]
 
@@ -117,11 +126,12 @@ def nothing(script: Script, note: str) -> Outcome:
     """No call, for a reason outside the model."""
     apis = np.full(len(script.registry) + 1, -50.0)
     apis[-1] = 0.0
-    return Outcome(None, apis, np.zeros_like(apis), 0.0, np.zeros(0, np.float32), 0, note)
+    return Outcome(None, apis, np.zeros_like(apis), np.zeros_like(apis), 0.0, np.zeros(0, np.float32), 0, note=note)
 
 
 def _decode(
-    model: Any, script: Script, prompts: Sequence[Prompt], beams: int, meaning: NDArray[np.float64], chosen: Sequence[int] | None = None
+    model: Any, script: Script, prompts: Sequence[Prompt], beams: int, meaning: NDArray[np.float64],
+    heard: Sequence[Heard] | None = None, chosen: Sequence[int] | None = None,
 ) -> list[Outcome]:  # fmt: skip
     import torch
 
@@ -132,13 +142,14 @@ def _decode(
                      output_hidden_states=True, logits_to_keep=1)  # fmt: skip
         last = seen.logits[:, -1].float()
         hidden = seen.hidden_states[-1][:, -1].float().cpu().numpy()
-        grammars = [Grammar(script, prompt) for prompt in prompts]
+        grammars = [Grammar(script, prompt, heard[row] if heard else None) for row, prompt in enumerate(prompts)]
+        wording = np.stack([one.apis for one in heard]) if heard else np.zeros_like(meaning)
         heads = torch.tensor([*script.api_tokens, script.ids[NONE]])
         apis = torch.log_softmax(last[:, heads].double(), -1).cpu().numpy()
         paths: list[list[Path]] = []
         finished: list[list[Path]] = [[] for _ in prompts]
         for row, grammar in enumerate(grammars):
-            ranked = np.argsort(-(apis + meaning)[row, :-1], kind="stable").tolist() if chosen is None else [chosen[row]]
+            ranked = np.argsort(-(apis + meaning + wording)[row, :-1], kind="stable").tolist() if chosen is None else [chosen[row]]
             api = next((api for api in ranked if grammar.possible(api)), None)
             begun = [] if api is None else [grammar.onward(Path(unread=(script.api_tokens[api],), api=api, origin=row))]
             finished[row] = [path for path in begun if path.done]
@@ -152,11 +163,12 @@ def _decode(
     for row in range(len(prompts)):
         if not finished[row]:
             none = nothing(script, "the request holds no value for an argument that every function requires")
-            results.append(replace(none, apis=apis[row], meaning=meaning[row]))
+            results.append(replace(none, apis=apis[row], meaning=meaning[row], wording=wording[row]))
             continue
         best = max(finished[row], key=lambda path: path.score)
         sure = best.score / max(1, best.decisions)
-        results.append(Outcome(grammars[row].call(best), apis[row], meaning[row], sure, hidden[row], best.decisions + 1))
+        call, strange = grammars[row].call(best), heard[row].strange if heard else None
+        results.append(Outcome(call, apis[row], meaning[row], wording[row], sure, hidden[row], best.decisions + 1, strange))
     return results
 
 
@@ -196,7 +208,7 @@ def _grown(
     candidates: list[list[tuple[float, int, int, dict[str, Any]]]] = [[] for _ in range(rows)]
     for place, (row, path) in enumerate(flat):
         moves = grammars[row].moves(path)
-        scores = path.score + logs[place, list(moves)].astype(float)
+        scores = path.score + logs[place, list(moves)].astype(float) + grammars[row].opinion(path, moves.values())
         candidates[row] += [(score, place, *move) for score, move in zip(scores.tolist(), moves.items(), strict=True)]
     paths: list[list[Path]] = []
     for row, own in enumerate(candidates):

@@ -8,11 +8,16 @@ required can't be left out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hare_lab.tool_calling.registry import Call, Parameter
 from hare_lab.tool_calling.values import is_span, options, written
+from hare_lab.tool_calling.wording import Heard
 from hare_lab.tool_calling.writing import END, OUT, PLACES, Prompt, Script
 
 
@@ -37,10 +42,10 @@ class Path:
 
 
 class Grammar:
-    """What may come next, for one request."""
+    """What may come next, for one request; `heard` is what its wording says, where that was listened to."""
 
-    def __init__(self, script: Script, prompt: Prompt) -> None:
-        self.script, self.prompt = script, prompt
+    def __init__(self, script: Script, prompt: Prompt, heard: Heard | None = None) -> None:
+        self.script, self.prompt, self.heard = script, prompt, heard
         self._trees: dict[str, dict[int, Any] | None] = {}
         self._spans: dict[int, list[Parameter]] = {}  # the copied arguments of each function
         self.out, self.end = script.ids[OUT], script.ids[END]
@@ -74,6 +79,14 @@ class Grammar:
             closed = {"given": (*path.given, (path.name, path.node[-1])), "name": "", "node": None}
             found.update({token: closed | change for token, change in self._names(path).items()})
         return found
+
+    def opinion(self, path: Path, changes: Iterable[dict[str, Any]]) -> NDArray[np.float64] | float:
+        """What the wording says of each of a path's moves, log-probabilities; 0 where it has no say."""
+        if self.heard is None or path.word >= self.words:
+            return 0.0
+        states = {name: state for state, name in enumerate(("", *self.heard.names[path.api]))}
+        row = self.heard.chances[path.api][path.word, states[path.open]]
+        return np.array([row[states[change.get("open", path.open)]] for change in changes])
 
     def call(self, path: Path) -> Call:
         """The call that a finished path states, its arguments in the function's order."""
