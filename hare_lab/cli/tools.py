@@ -20,12 +20,14 @@ def evaluate_tools(model_dir: str, source: str, out: Path, limit: int | None, se
     texts = [request.text for request in requests]
     looked = tool_calling.retrieve(texts, caller.registry, model=embedder)
     rules = tool_calling.score(requests, tool_calling.by_rules(texts, caller.registry, looked), method="retrieval and rules")
+    by_counts = tool_calling.by_wording(texts, caller.registry, caller.known.wording)
+    counts = tool_calling.score(requests, by_counts, method="counts of words alone")
     curve = tool_calling.risk_coverage(answers["doubt"], answers["right"])
     threshold = caller.abstain.threshold if caller.abstain else 0.5
     with results(out) as folder:
         answers.to_parquet(folder / "answers.parquet", index=False)
         scores.failures.to_parquet(folder / "failures.parquet", index=False)
-        tool_calling.compare([scores, rules]).to_csv(folder / "methods.csv", index=False)
+        tool_calling.compare([scores, counts, rules]).to_csv(folder / "methods.csv", index=False)
         for name, figure in {
             "confusion": scores.figure(), "beside_paper": figures.calls_beside_paper(tool_calling.beside_paper(scores, rules)),
             "risk_coverage": figures.risk_coverage(curve, threshold=threshold),
@@ -33,13 +35,14 @@ def evaluate_tools(model_dir: str, source: str, out: Path, limit: int | None, se
             (folder / f"{name}.html").write_text(figures.html(figure), encoding="utf-8")
         report = {
             "tuned": scores.to_dict(),
+            "counts": counts.to_dict(),
             "rules": rules.to_dict(),
             "recall": looked.recall(requests, caller.registry).to_dict("records"),
         }
         (folder / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
     lines = [
         f"{one.method}: right function {one.api_accuracy:.1%}, exact call {one.exact_call:.1%}, argument F1 {one.argument_f1:.1%}"
-        for one in (scores, rules)
+        for one in (scores, counts, rules)
     ]
     say("\n".join([*lines, f"Results in {out}"]))
 

@@ -28,7 +28,7 @@ START, STOP = "<>", "</>"
 LOUDNESS = 0.5  # of its opinion on the function: counts are too sure of themselves (docs/tool_calling.md)
 STRANGE = 1e-4  # probability of an argument where it was never seen to stand
 RUNNING = 1_500  # pages whose words are counted
-NAN = 1e-300
+TINY = 1e-300  # instead of a probability of nothing
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ class Manner:
             total += float(np.log(scale))
             steps[place] *= behind / scale
             behind = steps[place].sum(1)
-            steps[place] /= np.maximum(behind, NAN)[:, None]
-        return total + float(np.log(behind[0])), np.log(np.maximum(steps, NAN))
+            steps[place] /= np.maximum(behind, TINY)[:, None]
+        return total + float(np.log(behind[0])), np.log(np.maximum(steps, TINY))
 
 
 def _kept(store: dict[str, NDArray[np.float64]], key: str, make: Any) -> NDArray[np.float64]:
