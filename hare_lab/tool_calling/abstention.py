@@ -3,8 +3,9 @@
 A model that was taught a "no call" token still calls boldly where a request is of a kind that it never saw. So several signs
 are read together: the token's own probability, what the sentence vector says (`meaning`) and what the words say (`wording`), how sure all
 three are of the function and of the arguments, how far the request lies, in the model's own states and in sentence vectors, from the
-training requests of the function that was chosen, and how strangely it would be worded for it. A logistic regression on validation
-requests weighs them; the threshold is chosen there too, for a precision that a person asks for.
+training requests of the function that was chosen, and how strangely it would be worded for it, beside running text and beside that
+function's own requests. A logistic regression on validation requests weighs them; the threshold is chosen there too, for a precision
+that a person asks for.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ SIGNALS = (
     "distance in the model",
     "distance in meaning",
     "strange wording",
+    "stranger than its kind",
 )
-UNREADABLE = (30.0, 10.0, 30.0, 5.0, 5.0, 2.0, 2.0, 5.0)
+UNREADABLE = (30.0, 10.0, 30.0, 5.0, 5.0, 2.0, 2.0, 5.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Known:
 
 
 def signals(outcomes: Sequence[Outcome], known: Known) -> NDArray[np.float64]:
-    """Eight signs that nothing should be called, the larger the likelier.
+    """Nine signs that nothing should be called, the larger the likelier.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def signals(outcomes: Sequence[Outcome], known: Known) -> NDArray[np.float64]:
 
     Returns
     -------
-    float64 array of shape (n_requests, 8), columns as `SIGNALS`; what can't be read has the largest values.
+    float64 array of shape (n_requests, 9), columns as `SIGNALS`; what can't be read has the largest values.
     """
     found = np.zeros((len(outcomes), len(SIGNALS)))
     for row, outcome in enumerate(outcomes):
@@ -75,7 +77,7 @@ def signals(outcomes: Sequence[Outcome], known: Known) -> NDArray[np.float64]:
         found[row] = (
             _odds(outcome.apis), _odds(outcome.meaning), _odds(outcome.wording), -np.log(max(float(among.max()), 1e-12)),
             -outcome.confidence, _distance(hidden, known.hidden[own]), _distance(outcome.vector, known.vectors[own]),
-            outcome.strange[chosen],
+            *(strange[chosen] for strange in outcome.strange),
         )  # fmt: skip
     return found
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ START, STOP = "<>", "</>"
 LOUDNESS = 0.5  # of its opinion on the function: counts are too sure of themselves (docs/tool_calling.md)
 STRANGE = 1e-4  # probability of an argument where it was never seen to stand
 RUNNING = 1_500  # pages whose words are counted
+FOLDS = 5
 TINY = 1e-300  # instead of a probability of nothing
 
 
@@ -94,6 +95,10 @@ class Usual:
 
     def __call__(self, form: str) -> float:
         return (self.counts[form] + 0.5) / self._total
+
+    def text(self, some: Sequence[Word]) -> float:
+        """Log-probability of words, each for itself."""
+        return float(sum(np.log(self(folded(word))) for word in some))
 
 
 class Manner:
@@ -188,12 +193,14 @@ class Heard:
         (n_words, states, states); state 0 is none, the others are `names`
     names : by function, its arguments that are copied from the request
     strange : by function, nats a word that a request for it is less likely to be worded so than running text is, shape (n_apis,)
+    stranger : the same in standard deviations above the mean of that function's own requests, shape (n_apis,)
     """
 
     apis: NDArray[np.float64]
     chances: tuple[NDArray[np.float64], ...]
     names: tuple[tuple[str, ...], ...]
     strange: NDArray[np.float64]
+    stranger: NDArray[np.float64]
 
     def marks(self, api: int) -> list[str]:
         """The likeliest argument of each word, "" for none, if the function is that one (Viterbi 1967)."""
@@ -211,12 +218,22 @@ class Heard:
 
 @dataclass(frozen=True)
 class Wording:
-    """The counts of every function's requests, of those without a call (last), and of running text; made by `learn`."""
+    """What was counted, made by `learn`; what is by function has a last place for requests without a call.
+
+    Attributes
+    ----------
+    names : by function, its arguments that are copied from the request
+    counts : by function
+    running : words of the requests and of running text
+    requests : by function, how many were counted
+    kinds : by function, mean and standard deviation of how strange its own requests are to the counts of the others
+    """
 
     names: tuple[tuple[str, ...], ...]
     counts: tuple[Counts, ...]
     running: Counter[str]
     requests: tuple[int, ...]
+    kinds: tuple[tuple[float, float], ...] = ()
 
     @cached_property
     def _manners(self) -> list[Manner]:
@@ -234,20 +251,22 @@ class Wording:
         some = text[:PLACES]
         read = [manner.read(some) for manner in self._manners]
         prior = np.log(np.array(self.requests) + 0.5)
-        plain = sum(float(np.log(self._usual(folded(word)))) for word in some)
         likely = np.array([total for total, _ in read])
-        return Heard(
-            np.asarray(log_softmax(LOUDNESS * (likely + prior))),
-            tuple(chances for _, chances in read[:-1]),
-            self.names[:-1],
-            (plain - likely[:-1]) / (len(some) + 1),
-        )
+        strange = (self._usual.text(some) - likely[:-1]) / (len(some) + 1)
+        middle, spread = np.array(self.kinds[:-1] or [(0.0, 1.0)] * len(strange)).T
+        apis = np.asarray(log_softmax(LOUDNESS * (likely + prior)))
+        return Heard(apis, tuple(chances for _, chances in read[:-1]), self.names[:-1], strange, (strange - middle) / spread)
+
+    def strangeness(self, text: Sequence[Word], place: int) -> float:
+        """How strangely a request is worded for one function, as in `Heard.strange`."""
+        some = text[:PLACES]
+        return (self._usual.text(some) - self._manners[place].read(some)[0]) / (len(some) + 1)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; `from_dict` reads it back."""
         parts = ("follows", "values", "given", "letters", "capitals")
         return {
-            "names": self.names, "requests": self.requests, "running": self.running,
+            "names": self.names, "requests": self.requests, "running": self.running, "kinds": self.kinds,
             "counts": [{part: getattr(counts, part) for part in parts} for counts in self.counts],
         }  # fmt: skip
 
@@ -258,10 +277,11 @@ class Wording:
             Counts(nested(c["follows"]), nested(c["values"]), Counter(c["given"]), Counter(c["letters"]), Counter(c["capitals"]))
             for c in told["counts"]
         ]
-        return cls(tuple(map(tuple, told["names"])), tuple(counts), Counter(told["running"]), tuple(told["requests"]))
+        names, kinds = (tuple(map(tuple, told[key])) for key in ("names", "kinds"))
+        return cls(names, tuple(counts), Counter(told["running"]), tuple(told["requests"]), kinds)
 
 
-def learn(requests: Iterable[Request], registry: Registry, pages: Sequence[str] = ()) -> Wording:
+def learn(requests: Sequence[Request], registry: Registry, pages: Sequence[str] = ()) -> Wording:
     """Count requests.
 
     Parameters
@@ -269,16 +289,28 @@ def learn(requests: Iterable[Request], registry: Registry, pages: Sequence[str] 
     requests : checked against the registry (`loading.check`); those without a call show how such requests are worded
     pages : running text, which shows how usual words are
     """
+    prompts = [Prompt(request.text, (), (), tuple(words(request.text))) for request in requests]
     places = {name: place for place, name in enumerate(registry.names)}
-    counts = tuple(Counts() for _ in range(len(registry) + 1))
-    seen, running = [0] * len(counts), Counter[str]()
-    for request in requests:
-        prompt = Prompt(request.text, (), (), tuple(words(request.text)))
-        place = places.get(request.api, -1)
-        seen[place] += 1
-        counts[place].add(prompt.words, marks_of(request.call, prompt, registry))
-        running.update(map(folded, prompt.words))
+    own = [places.get(request.api, len(registry)) for request in requests]
+    marks = [marks_of(request.call, prompt, registry) for request, prompt in zip(requests, prompts, strict=True)]
+    running = Counter(folded(word) for prompt in prompts for word in prompt.words)
     for page in pages[:RUNNING]:
         running.update(map(folded, words(page[:2_000])))
-    names = tuple(tuple(p.name for p in api.parameters if is_span(p)) for api in registry.apis)
-    return Wording((*names, ()), counts, running, tuple(seen))
+    names = (*(tuple(p.name for p in api.parameters if is_span(p)) for api in registry.apis), ())
+
+    def counted(some: Iterable[int]) -> Wording:
+        counts, seen = tuple(Counts() for _ in names), [0] * len(names)
+        for row in some:
+            counts[own[row]].add(prompts[row].words, marks[row])
+            seen[own[row]] += 1
+        return Wording(names, counts, running, tuple(seen))
+
+    strange: list[list[float]] = [[] for _ in names]
+    for fold in range(FOLDS):  # a request is never strange to counts that it is among
+        others = counted(row for row in range(len(own)) if row % FOLDS != fold)
+        for row in range(fold, len(own), FOLDS):
+            if prompts[row].words:
+                strange[own[row]].append(others.strangeness(prompts[row].words, own[row]))
+    every = [value for values in strange for value in values] or [0.0, 1.0]
+    kinds = [values if len(values) >= FOLDS else every for values in strange]
+    return replace(counted(range(len(own))), kinds=tuple((float(np.mean(kind)), max(float(np.std(kind)), 0.05)) for kind in kinds))
