@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hare_lab import figures, texts
 from hare_lab import tool_calling as tools
 from hare_lab.errors import InputError
-from hare_lab.tool_calling import abstention, baselines, decoding, meaning, scores, values, variation, wording, writing
+from hare_lab.tool_calling import abstention, baselines, choosing, decoding, meaning, scores, values, variation, wording, writing
 from hare_lab.tool_calling.loading import texts_of
 from hare_lab.tool_calling.registry import spoken
 
@@ -253,7 +253,7 @@ def test_a_caller_is_the_same_after_it_was_saved(caller, tmp_path):
     caller.script.tokenizer.save_pretrained(tmp_path)
     caller.save(tmp_path)
     again = tools.load(tmp_path, embedder=vectors)
-    assert again.registry == caller.registry and again.abstain == caller.abstain
+    assert again.registry == caller.registry and again.abstain == caller.abstain and again.voice == caller.voice
     some = texts_of(TEST)[:6]
     assert [r.best for r in again(some)] == [r.best for r in caller(some)]
     with pytest.raises(InputError, match=r"holds no tools.json"):
@@ -356,7 +356,7 @@ def test_a_request_is_as_likely_as_all_ways_to_read_it_together(heard, text):
         np.testing.assert_allclose(np.exp(chances[1:]).sum(2), 1, atol=1e-9)
         if place < len(MUSIC):
             likeliest = max(paths, key=paths.get)
-            assert heard(own).marks(place) == [("", *manner.names)[state] for state in likeliest]
+            assert heard(text).marks(place) == [("", *manner.names)[state] for state in likeliest]
             told = sum(chances[at, before, now] for at, (before, now) in enumerate(itertools.pairwise((0, *likeliest))))
             assert told == pytest.approx(np.log(paths[likeliest]) - total, abs=1e-9)
 
@@ -370,13 +370,13 @@ def test_counts_alone_find_the_calls_of_wordings_that_they_know(heard):
 
 
 def test_a_wording_that_nobody_used_is_strange(heard):
-    known, unknown = (heard(values.words(text)) for text in ("put salt on my rain list", "whether salt will outlast rain here"))
+    known, unknown = (heard(text) for text in ("put salt on my rain list", "whether salt will outlast rain here"))
     assert unknown.strange.min() > known.strange[1] + 0.5
     assert unknown.stranger.min() > 3 and abs(known.stranger[1]) < 2
-    own = [heard(values.words(r.text)).stranger[MUSIC.names.index(r.api)] for r in asked_for_music(np.random.default_rng(2), 200) if r.call]
+    own = [heard(r.text).stranger[MUSIC.names.index(r.api)] for r in asked_for_music(np.random.default_rng(2), 200) if r.call]
     assert abs(np.mean(own)) < 0.5 and 0.5 < np.std(own) < 1.5  # other requests of the same kind lie about the mean
-    again = wording.Wording.from_dict(json.loads(json.dumps(heard.to_dict())))
-    np.testing.assert_array_equal(again(values.words("play no by tin")).apis, heard(values.words("play no by tin")).apis)
+    again = wording.Wording.from_dict(json.loads(json.dumps(heard.to_dict())), MUSIC)
+    np.testing.assert_array_equal(again("play no by tin").apis, heard("play no by tin").apis)
 
 
 def test_the_wording_tips_the_scale_where_the_model_is_in_doubt(caller):
@@ -387,6 +387,34 @@ def test_the_wording_tips_the_scale_where_the_model_is_in_doubt(caller):
     right = lambda outcomes: np.mean([scores.same(r.call, o.call) for r, o in zip(some, outcomes, strict=True)])  # noqa: E731
     assert right(together) > right(alone) + 0.1
     assert all(not PHONE.fault(outcome.call) for outcome in together if outcome.call)
+
+
+CAMERA = tools.read_registry([
+    {"name": "shoot", "parameters": {"properties": {"lens": {"enum": ["front", "rear"]}, "seconds": {"type": "integer"}}}},
+])["shoot"]  # fmt: skip
+
+
+def test_a_choice_is_told_by_its_name_or_by_words_that_went_with_it():
+    tallies = {}
+    seen = [("take a selfie", {"lens": "front"}), ("snap the view", {"lens": "rear"}), ("use the rear one", {"lens": "rear"}),
+            ("use the front one", {"lens": "front"}), ("shoot in 5 seconds", {"seconds": 5}), ("a picture", {})]  # fmt: skip
+    for text, arguments in seen * 20:
+        choosing.add(tallies, CAMERA, arguments, text, text.split())
+    said = lambda name, text: choosing.chances(tallies, CAMERA.by_name[name], text, text.split())  # noqa: E731
+    likeliest = lambda name, text: max(said(name, text), key=said(name, text).get)  # noqa: E731
+    for text, lens in (("selfie now", "front"), ("the view please", "rear"), ("front it is", "front"), ("a picture of it", "")):
+        assert likeliest("lens", text) == lens
+    assert likeliest("seconds", "in 7 seconds") == "7" and likeliest("seconds", "just a picture") == ""
+
+
+def test_values_and_leaving_out_are_all_that_can_be():
+    known = wording.learn(TRAIN, PHONE)
+    for request in TEST[:40]:
+        for api, told in zip(PHONE.apis, known(request.text).choices, strict=True):
+            for name, said in told.items():
+                possible = {values.written(value) for value in values.options(api.by_name[name], request.text)}
+                assert set(said) == possible | (set() if api.by_name[name].required else {choosing.LEFT_OUT})
+                assert not said or sum(map(np.exp, said.values())) == pytest.approx(1)
 
 
 # --- silence -----------------------------------------------------------------------------------------------------------

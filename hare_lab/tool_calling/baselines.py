@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from hare_lab.errors import InputError
 from hare_lab.synthesis import Backend
 from hare_lab.synthesis import Request as Asked
+from hare_lab.tool_calling import choosing
+from hare_lab.tool_calling.choosing import plain
 from hare_lab.tool_calling.loading import Request
 from hare_lab.tool_calling.registry import Api, Call, Parameter, Registry, spoken
-from hare_lab.tool_calling.values import is_span, options, too_long, words
+from hare_lab.tool_calling.values import is_span, options, too_long, words, written
 from hare_lab.tool_calling.wording import Wording
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def slots(text: str, api: Api) -> Call | None:
     """Arguments of one function by rules; None where a required one can't be filled."""
     given: dict[str, Any] = {}
     names = _names(text)
-    low = _plain(text)
+    low = plain(text)
     for parameter in api.parameters:
         if is_span(parameter):
             word = next((w for w in spoken(parameter.name).split() if f" {w} " in low and w not in SMALL), None)
@@ -110,25 +112,20 @@ def slots(text: str, api: Api) -> Call | None:
 
 def _stated(parameter: Parameter, text: str) -> Any:
     """The value that the request states of an argument which is not free text; any possible one where it is required; or None."""
-    low, possible = _plain(text), options(parameter, text)
+    low, possible = plain(text), options(parameter, text)
     stated = [value for value in possible if f" {str(value).lower()} " in low] if parameter.choices else possible
     return stated[0] if stated else possible[0] if parameter.required and possible else None
-
-
-def _plain(text: str) -> str:
-    """Words and numbers alone, in lower case, a space before and behind each."""
-    return f" {' '.join(re.findall(r'[a-z0-9]+', text.lower()))} "
 
 
 def by_wording(texts: Sequence[str], registry: Registry, wording: Wording) -> list[Call | None]:
     """The call by counts alone, without any neural model: the likeliest function, the likeliest argument of every word.
 
-    Arguments that are not copied are chosen as `slots` does.
+    Arguments that are not copied have their likeliest value, too, or none (`choosing`).
     """
     found: list[Call | None] = []
     for text in texts:
         own = () if too_long(text) else words(text)
-        heard = wording(own) if own else None
+        heard = wording(text) if own else None
         place = int(heard.apis.argmax()) if heard else len(registry)
         if heard is None or place == len(registry):
             found.append(None)
@@ -139,7 +136,9 @@ def by_wording(texts: Sequence[str], registry: Registry, wording: Wording) -> li
                 given[name] = (given[name][0] if name == last else word.start, word.end)
             last = name
         given = {name: text[start:end] for name, (start, end) in given.items()}
-        given |= {p.name: value for p in api.parameters if not is_span(p) and (value := _stated(p, text)) is not None}
+        for name, said in heard.choices[place].items():
+            best = max(said, key=lambda value: said[value], default=choosing.LEFT_OUT)
+            given.update((name, value) for value in options(api.by_name[name], text) if written(value) == best)
         full = all(not p.required or p.name in given for p in api.parameters)
         found.append(registry.ordered(Call(api.name, given)) if full else None)
     return found

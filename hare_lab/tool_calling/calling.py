@@ -17,6 +17,7 @@ from hare_lab.errors import InputError
 from hare_lab.tool_calling import abstention, decoding, scores, variation, wording
 from hare_lab.tool_calling.abstention import Abstention, Known
 from hare_lab.tool_calling.decoding import Outcome
+from hare_lab.tool_calling.grammar import VOICE
 from hare_lab.tool_calling.loading import Request, check, texts_of
 from hare_lab.tool_calling.meaning import Meaning, fit
 from hare_lab.tool_calling.registry import Call, Registry, read_registry
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 FILE, KNOWN, WORDING = "tools.json", "tools.npz", "wording.json"
 LEAST = 12_000  # examples: few requests are read more often, until so many have been learnt from
 BATCH = 4  # rows of 256 tokens a step: about twenty requests; small steps teach a small model more in the same minutes
+VOICES = (1.0, 2.0, 4.0)  # tried on validation requests
 RATE = 2e-3  # peak learning rate of a model of a million parameters; by 1/width beyond
 
 
@@ -65,12 +67,19 @@ class Reply:
 
 @dataclass(frozen=True)
 class Caller:
-    """A model tuned for a registry. `abstain` is None until it was fitted on validation requests; then the no-call token decides."""
+    """A model tuned for a registry.
+
+    Attributes
+    ----------
+    abstain : None until it was fitted on validation requests; until then the opinions on "no call" decide
+    voice : how many times the wording's say in arguments counts beside the model's; chosen with `abstain`
+    """
 
     model: Any
     script: Script
     known: Known
     abstain: Abstention | None = None
+    voice: float = VOICE
     beams: int = decoding.BEAMS
     embedder: Any = None
 
@@ -87,7 +96,9 @@ class Caller:
         if not len(texts):
             return []
         opinion = self.known.meaning(vectors)
-        found = decoding.decode(self.model, self.script, texts, meaning=opinion, wording=self.known.wording, beams=self.beams)
+        found = decoding.decode(
+            self.model, self.script, texts, meaning=opinion, wording=self.known.wording, voice=self.voice, beams=self.beams
+        )
         return [replace(outcome, vector=vector) for outcome, vector in zip(found, vectors, strict=True)]
 
     def doubts(self, outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
@@ -114,16 +125,23 @@ class Caller:
         return found
 
     def with_abstention(self, validation: Sequence[Request], *, precision: float | None = None) -> Caller:
-        """The same caller, its signals weighed and its threshold chosen on validation requests; `precision` as in `abstention.fit`."""
-        found = abstention.signals(self.outcomes(texts_of(validation)), self.known)
-        return replace(self, abstain=abstention.fit(found, [request.call is None for request in validation], precision=precision))
+        """The same caller, fitted on validation requests: the wording's voice that makes the most calls exactly right, the weights of the
+        signals that nothing should be called, and the threshold (`precision` as in `abstention.fit`).
+        """
+        asked = texts_of(validation)
+        heard = {voice: replace(self, voice=voice).outcomes(asked) for voice in VOICES}
+        calls = [row for row, request in enumerate(validation) if request.call]
+        voice = max(VOICES, key=lambda one: sum(scores.same(validation[row].call, heard[one][row].call) for row in calls))
+        found = abstention.signals(heard[voice], self.known)
+        rule = abstention.fit(found, [request.call is None for request in validation], precision=precision)
+        return replace(self, abstain=rule, voice=voice)
 
     def save(self, folder: str | Path) -> Path:
         """Add what the caller is, beside its model, to a folder: `tools.json`, `tools.npz` and `wording.json`."""
         target = Path(folder)
         told = {
             "apis": [_schema(api) for api in self.registry.apis], "lower": self.script.lower,
-            "beams": self.beams, "places": PLACES, "abstention": asdict(self.abstain) if self.abstain else None,
+            "beams": self.beams, "voice": self.voice, "places": PLACES, "abstention": asdict(self.abstain) if self.abstain else None,
         }  # fmt: skip
         (target / FILE).write_text(json.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
         rows = self.known
@@ -151,13 +169,13 @@ def load(folder: str | Path, *, embedder: Any = None) -> Caller:
     script = Script(read_registry(told["apis"], str(place / FILE)), loaded.tokenizer, told["lower"])
     with np.load(place / KNOWN, allow_pickle=False) as kept:
         arrays = dict(kept)
-    if "weights" not in arrays or not (place / WORDING).is_file():
+    if "weights" not in arrays or "voice" not in told:
         raise InputError(f"{place} was made by an older version; tune the model again with `hare-lab tune MODEL --tools`")
     saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (told["abstention"] or {}).items()}
     rule = Abstention(**saved) if saved else None
-    worded = Wording.from_dict(json.loads((place / WORDING).read_text(encoding="utf-8")))
+    worded = Wording.from_dict(json.loads((place / WORDING).read_text(encoding="utf-8")), script.registry)
     known = Known(arrays["hidden"], arrays["vectors"], arrays["apis"], Meaning(arrays["weights"], arrays["offsets"]), worded)
-    return Caller(loaded.model, script, known, rule, told["beams"], embedder)
+    return Caller(loaded.model, script, known, rule, told["voice"], told["beams"], embedder)
 
 
 def teach(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hare_lab.tool_calling.grammar import Grammar, Path
+from hare_lab.tool_calling.grammar import VOICE, Grammar, Path
 from hare_lab.tool_calling.registry import Call
 from hare_lab.tool_calling.values import too_long
 from hare_lab.tool_calling.wording import Heard, Wording
@@ -75,7 +75,7 @@ class Outcome:
 
 def decode(
     model: Any, script: Script, texts: Sequence[str], *, meaning: NDArray[np.float64] | None = None, wording: Wording | None = None,
-    chosen: Sequence[int] | None = None, beams: int = BEAMS, batch: int = BATCH,
+    voice: float = VOICE, chosen: Sequence[int] | None = None, beams: int = BEAMS, batch: int = BATCH,
 ) -> list[Outcome]:  # fmt: skip
     """Answer requests.
 
@@ -83,7 +83,7 @@ def decode(
     ----------
     model : causal language model in evaluation mode, tuned for the script's registry
     meaning : a second opinion on the function, log-probabilities of shape (n, n_apis + 1); it has the same voice as the model's
-    wording : a third one, on the function and on the words that belong to each argument
+    wording, voice : a third one, on the function and on its arguments; there it counts so many times as much as the model's
     chosen : the function of each request by its place in the registry, where something else has chosen it
     beams : paths kept for each request; 1 always takes the likeliest next token
     batch : requests at once; like lengths together
@@ -104,8 +104,8 @@ def decode(
         forced = None if chosen is None else [chosen[place] for place, _ in group]
         other = np.zeros((len(group), len(script.registry) + 1)) if meaning is None else meaning[[place for place, _ in group]]
         prompts = [prompt for _, prompt in group]
-        heard = None if wording is None else [wording(prompt.words) for prompt in prompts]
-        for (place, _), outcome in zip(group, _decode(model, script, prompts, beams, other, heard, forced), strict=True):
+        heard = None if wording is None else [wording(prompt.text) for prompt in prompts]
+        for (place, _), outcome in zip(group, _decode(model, script, prompts, beams, other, heard, voice, forced), strict=True):
             found[place] = outcome
     return [outcome for outcome in found if outcome is not None]
 
@@ -131,7 +131,7 @@ def nothing(script: Script, note: str) -> Outcome:
 
 def _decode(
     model: Any, script: Script, prompts: Sequence[Prompt], beams: int, meaning: NDArray[np.float64],
-    heard: Sequence[Heard] | None = None, chosen: Sequence[int] | None = None,
+    heard: Sequence[Heard] | None = None, voice: float = VOICE, chosen: Sequence[int] | None = None,
 ) -> list[Outcome]:  # fmt: skip
     import torch
 
@@ -142,7 +142,7 @@ def _decode(
                      output_hidden_states=True, logits_to_keep=1)  # fmt: skip
         last = seen.logits[:, -1].float()
         hidden = seen.hidden_states[-1][:, -1].float().cpu().numpy()
-        grammars = [Grammar(script, prompt, heard[row] if heard else None) for row, prompt in enumerate(prompts)]
+        grammars = [Grammar(script, prompt, heard[row] if heard else None, voice) for row, prompt in enumerate(prompts)]
         wording = np.stack([one.apis for one in heard]) if heard else np.zeros_like(meaning)
         heads = torch.tensor([*script.api_tokens, script.ids[NONE]])
         apis = torch.log_softmax(last[:, heads].double(), -1).cpu().numpy()

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hare_lab.tool_calling import choosing
+from hare_lab.tool_calling.choosing import Tally
 from hare_lab.tool_calling.loading import Request
 from hare_lab.tool_calling.registry import Call, Registry
 from hare_lab.tool_calling.values import Word, is_span, words
@@ -42,6 +44,7 @@ class Counts:
     values : by argument, how often each word stands in its values
     given : by argument, how often it has a value
     letters, capitals : by argument ("" for carrier words), words of letters after the first, and those with a capital
+    choices : of arguments that are not copied (`choosing`)
     """
 
     follows: dict[str, Counter[str]] = field(default_factory=dict)
@@ -49,6 +52,7 @@ class Counts:
     given: Counter[str] = field(default_factory=Counter)
     letters: Counter[str] = field(default_factory=Counter)
     capitals: Counter[str] = field(default_factory=Counter)
+    choices: dict[str, Tally] = field(default_factory=dict)
 
     def add(self, text: Sequence[Word], marks: Sequence[str]) -> None:
         """Count one request; `marks` names the argument that each word belongs to, "" for none."""
@@ -192,6 +196,7 @@ class Heard:
     chances : by function, log-probabilities of each word's argument given that of the word before and all words, shape
         (n_words, states, states); state 0 is none, the others are `names`
     names : by function, its arguments that are copied from the request
+    choices : by function and argument that is not copied, log-probability of each value and of leaving it out (`choosing.chances`)
     strange : by function, nats a word that a request for it is less likely to be worded so than running text is, shape (n_apis,)
     stranger : the same in standard deviations above the mean of that function's own requests, shape (n_apis,)
     """
@@ -199,6 +204,7 @@ class Heard:
     apis: NDArray[np.float64]
     chances: tuple[NDArray[np.float64], ...]
     names: tuple[tuple[str, ...], ...]
+    choices: tuple[dict[str, dict[str, float]], ...]
     strange: NDArray[np.float64]
     stranger: NDArray[np.float64]
 
@@ -222,18 +228,23 @@ class Wording:
 
     Attributes
     ----------
-    names : by function, its arguments that are copied from the request
+    registry : the functions
     counts : by function
     running : words of the requests and of running text
     requests : by function, how many were counted
     kinds : by function, mean and standard deviation of how strange its own requests are to the counts of the others
     """
 
-    names: tuple[tuple[str, ...], ...]
+    registry: Registry
     counts: tuple[Counts, ...]
     running: Counter[str]
     requests: tuple[int, ...]
     kinds: tuple[tuple[float, float], ...] = ()
+
+    @cached_property
+    def names(self) -> tuple[tuple[str, ...], ...]:
+        """By function, its arguments that are copied from the request."""
+        return (*(tuple(p.name for p in api.parameters if is_span(p)) for api in self.registry.apis), ())
 
     @cached_property
     def _manners(self) -> list[Manner]:
@@ -244,18 +255,24 @@ class Wording:
     def _usual(self) -> Usual:
         return Usual(self.running)
 
-    def __call__(self, text: Sequence[Word]) -> Heard:
-        """Read the words of a request, at least one; those beyond `PLACES` are not looked at."""
+    def __call__(self, text: str) -> Heard:
+        """Read a request of at least one word; words beyond `PLACES` are not looked at."""
         from scipy.special import log_softmax
 
-        some = text[:PLACES]
+        some = words(text)[:PLACES]
+        forms = [folded(word) for word in some]
         read = [manner.read(some) for manner in self._manners]
         prior = np.log(np.array(self.requests) + 0.5)
         likely = np.array([total for total, _ in read])
         strange = (self._usual.text(some) - likely[:-1]) / (len(some) + 1)
         middle, spread = np.array(self.kinds[:-1] or [(0.0, 1.0)] * len(strange)).T
         apis = np.asarray(log_softmax(LOUDNESS * (likely + prior)))
-        return Heard(apis, tuple(chances for _, chances in read[:-1]), self.names[:-1], strange, (strange - middle) / spread)
+        choices = tuple(
+            {p.name: choosing.chances(own.choices, p, text, forms) for p in api.parameters if not is_span(p)}
+            for api, own in zip(self.registry.apis, self.counts, strict=False)
+        )
+        marked = tuple(chances for _, chances in read[:-1])
+        return Heard(apis, marked, self.names[:-1], choices, strange, (strange - middle) / spread)
 
     def strangeness(self, text: Sequence[Word], place: int) -> float:
         """How strangely a request is worded for one function, as in `Heard.strange`."""
@@ -265,20 +282,21 @@ class Wording:
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; `from_dict` reads it back."""
         parts = ("follows", "values", "given", "letters", "capitals")
+        tallied = lambda choices: {key: {"requests": t.requests, "words": t.words} for key, t in choices.items()}  # noqa: E731
         return {
-            "names": self.names, "requests": self.requests, "running": self.running, "kinds": self.kinds,
-            "counts": [{part: getattr(counts, part) for part in parts} for counts in self.counts],
+            "requests": self.requests, "running": self.running, "kinds": self.kinds,
+            "counts": [{part: getattr(counts, part) for part in parts} | {"choices": tallied(counts.choices)} for counts in self.counts],
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> Wording:
+    def from_dict(cls, told: dict[str, Any], registry: Registry) -> Wording:
         nested = lambda rows: {key: Counter(row) for key, row in rows.items()}  # noqa: E731
-        counts = [
-            Counts(nested(c["follows"]), nested(c["values"]), Counter(c["given"]), Counter(c["letters"]), Counter(c["capitals"]))
-            for c in told["counts"]
-        ]
-        names, kinds = (tuple(map(tuple, told[key])) for key in ("names", "kinds"))
-        return cls(names, tuple(counts), Counter(told["running"]), tuple(told["requests"]), kinds)
+        counts = []
+        for c in told["counts"]:
+            choices = {key: Tally(Counter(tally["requests"]), nested(tally["words"])) for key, tally in c["choices"].items()}
+            given, letters, capitals = (Counter(c[part]) for part in ("given", "letters", "capitals"))
+            counts.append(Counts(nested(c["follows"]), nested(c["values"]), given, letters, capitals, choices))
+        return cls(registry, tuple(counts), Counter(told["running"]), tuple(told["requests"]), tuple(map(tuple, told["kinds"])))
 
 
 def learn(requests: Sequence[Request], registry: Registry, pages: Sequence[str] = ()) -> Wording:
@@ -296,16 +314,18 @@ def learn(requests: Sequence[Request], registry: Registry, pages: Sequence[str] 
     running = Counter(folded(word) for prompt in prompts for word in prompt.words)
     for page in pages[:RUNNING]:
         running.update(map(folded, words(page[:2_000])))
-    names = (*(tuple(p.name for p in api.parameters if is_span(p)) for api in registry.apis), ())
 
     def counted(some: Iterable[int]) -> Wording:
-        counts, seen = tuple(Counts() for _ in names), [0] * len(names)
+        counts, seen = tuple(Counts() for _ in range(len(registry) + 1)), [0] * (len(registry) + 1)
         for row in some:
             counts[own[row]].add(prompts[row].words, marks[row])
             seen[own[row]] += 1
-        return Wording(names, counts, running, tuple(seen))
+            if call := requests[row].call:
+                forms = map(folded, prompts[row].words)
+                choosing.add(counts[own[row]].choices, registry[call.name], call.arguments, requests[row].text, forms)
+        return Wording(registry, counts, running, tuple(seen))
 
-    strange: list[list[float]] = [[] for _ in names]
+    strange: list[list[float]] = [[] for _ in range(len(registry) + 1)]
     for fold in range(FOLDS):  # a request is never strange to counts that it is among
         others = counted(row for row in range(len(own)) if row % FOLDS != fold)
         for row in range(fold, len(own), FOLDS):
