@@ -372,9 +372,6 @@ def test_counts_alone_find_the_calls_of_wordings_that_they_know(heard):
 def test_a_wording_that_nobody_used_is_strange(heard):
     known, unknown = (heard(text) for text in ("put salt on my rain list", "whether salt will outlast rain here"))
     assert unknown.strange.min() > known.strange[1] + 0.5
-    assert unknown.stranger.min() > 3 and abs(known.stranger[1]) < 2
-    own = [heard(r.text).stranger[MUSIC.names.index(r.api)] for r in asked_for_music(np.random.default_rng(2), 200) if r.call]
-    assert abs(np.mean(own)) < 0.5 and 0.5 < np.std(own) < 1.5  # other requests of the same kind lie about the mean
     again = wording.Wording.from_dict(json.loads(json.dumps(heard.to_dict())), MUSIC)
     np.testing.assert_array_equal(again("play no by tin").apis, heard("play no by tin").apis)
 

@@ -3,9 +3,8 @@
 A model that was taught a "no call" token still calls boldly where a request is of a kind that it never saw. So several signs
 are read together: the token's own probability, what the sentence vector says (`meaning`) and what the words say (`wording`), how sure all
 three are of the function and of the arguments, how far the request lies, in the model's own states and in sentence vectors, from the
-training requests of the function that was chosen, and how strangely it would be worded for it, beside running text and beside that
-function's own requests. A logistic regression on validation requests weighs them; the threshold is chosen there too, for a precision
-that a person asks for.
+training requests of the function that was chosen, and how strangely it would be worded for it. A logistic regression on validation
+requests weighs them; the threshold is chosen there too, for a precision that a person asks for.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NEIGHBOURS = 5
+CAUTION = 0.05  # inverse strength of the penalty on the signals' weights (docs/tool_calling.md)
 SIGNALS = (
     "no-call token",
     "no call by meaning",
@@ -35,9 +35,8 @@ SIGNALS = (
     "distance in the model",
     "distance in meaning",
     "strange wording",
-    "stranger than its kind",
 )
-UNREADABLE = (30.0, 10.0, 30.0, 5.0, 5.0, 2.0, 2.0, 5.0, 6.0)
+UNREADABLE = (30.0, 10.0, 30.0, 5.0, 5.0, 2.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Known:
 
 
 def signals(outcomes: Sequence[Outcome], known: Known) -> NDArray[np.float64]:
-    """Nine signs that nothing should be called, the larger the likelier.
+    """Eight signs that nothing should be called, the larger the likelier.
 
     Parameters
     ----------
@@ -63,7 +62,7 @@ def signals(outcomes: Sequence[Outcome], known: Known) -> NDArray[np.float64]:
 
     Returns
     -------
-    float64 array of shape (n_requests, 9), columns as `SIGNALS`; what can't be read has the largest values.
+    float64 array of shape (n_requests, 8), columns as `SIGNALS`; what can't be read has the largest values.
     """
     found = np.zeros((len(outcomes), len(SIGNALS)))
     for row, outcome in enumerate(outcomes):
@@ -77,7 +76,7 @@ def signals(outcomes: Sequence[Outcome], known: Known) -> NDArray[np.float64]:
         found[row] = (
             _odds(outcome.apis), _odds(outcome.meaning), _odds(outcome.wording), -np.log(max(float(among.max()), 1e-12)),
             -outcome.confidence, _distance(hidden, known.hidden[own]), _distance(outcome.vector, known.vectors[own]),
-            *(strange[chosen] for strange in outcome.strange),
+            outcome.strange[chosen],
         )  # fmt: skip
     return found
 
@@ -132,7 +131,7 @@ def fit(found: NDArray[np.float64], none: ArrayLike, *, precision: float | None 
         raise InputError("abstention: the validation requests need both some with a call and some without; add what is missing")
     mean, spread = found.mean(0), np.maximum(found.std(0), 1e-6)
     scaled = np.clip((found - mean) / spread, -6, 6)
-    fitted = LogisticRegression(class_weight="balanced", C=1.0, max_iter=1000).fit(scaled, truth)
+    fitted = LogisticRegression(C=CAUTION, max_iter=1000).fit(scaled, truth)
     rule = Abstention(tuple(mean), tuple(spread), tuple(fitted.coef_[0]), float(fitted.intercept_[0]))
     threshold = best_threshold(rule(found), truth) if precision is None else threshold_for(rule(found), truth, precision)
     return Abstention(rule.mean, rule.spread, rule.weights, rule.offset, threshold)

@@ -11,8 +11,8 @@ two err differently, so their log-probabilities are added (`calling.Caller`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -30,7 +30,6 @@ START, STOP = "<>", "</>"
 LOUDNESS = 0.5  # of its opinion on the function: counts are too sure of themselves (docs/tool_calling.md)
 STRANGE = 1e-4  # probability of an argument where it was never seen to stand
 RUNNING = 1_500  # pages whose words are counted
-FOLDS = 5
 TINY = 1e-300  # instead of a probability of nothing
 
 
@@ -198,7 +197,6 @@ class Heard:
     names : by function, its arguments that are copied from the request
     choices : by function and argument that is not copied, log-probability of each value and of leaving it out (`choosing.chances`)
     strange : by function, nats a word that a request for it is less likely to be worded so than running text is, shape (n_apis,)
-    stranger : the same in standard deviations above the mean of that function's own requests, shape (n_apis,)
     """
 
     apis: NDArray[np.float64]
@@ -206,7 +204,6 @@ class Heard:
     names: tuple[tuple[str, ...], ...]
     choices: tuple[dict[str, dict[str, float]], ...]
     strange: NDArray[np.float64]
-    stranger: NDArray[np.float64]
 
     def marks(self, api: int) -> list[str]:
         """The likeliest argument of each word, "" for none, if the function is that one (Viterbi 1967)."""
@@ -232,14 +229,12 @@ class Wording:
     counts : by function
     running : words of the requests and of running text
     requests : by function, how many were counted
-    kinds : by function, mean and standard deviation of how strange its own requests are to the counts of the others
     """
 
     registry: Registry
     counts: tuple[Counts, ...]
     running: Counter[str]
     requests: tuple[int, ...]
-    kinds: tuple[tuple[float, float], ...] = ()
 
     @cached_property
     def names(self) -> tuple[tuple[str, ...], ...]:
@@ -265,26 +260,20 @@ class Wording:
         prior = np.log(np.array(self.requests) + 0.5)
         likely = np.array([total for total, _ in read])
         strange = (self._usual.text(some) - likely[:-1]) / (len(some) + 1)
-        middle, spread = np.array(self.kinds[:-1] or [(0.0, 1.0)] * len(strange)).T
         apis = np.asarray(log_softmax(LOUDNESS * (likely + prior)))
         choices = tuple(
             {p.name: choosing.chances(own.choices, p, text, forms) for p in api.parameters if not is_span(p)}
             for api, own in zip(self.registry.apis, self.counts, strict=False)
         )
         marked = tuple(chances for _, chances in read[:-1])
-        return Heard(apis, marked, self.names[:-1], choices, strange, (strange - middle) / spread)
-
-    def strangeness(self, text: Sequence[Word], place: int) -> float:
-        """How strangely a request is worded for one function, as in `Heard.strange`."""
-        some = text[:PLACES]
-        return (self._usual.text(some) - self._manners[place].read(some)[0]) / (len(some) + 1)
+        return Heard(apis, marked, self.names[:-1], choices, strange)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; `from_dict` reads it back."""
         parts = ("follows", "values", "given", "letters", "capitals")
         tallied = lambda choices: {key: {"requests": t.requests, "words": t.words} for key, t in choices.items()}  # noqa: E731
         return {
-            "requests": self.requests, "running": self.running, "kinds": self.kinds,
+            "requests": self.requests, "running": self.running,
             "counts": [{part: getattr(counts, part) for part in parts} | {"choices": tallied(counts.choices)} for counts in self.counts],
         }  # fmt: skip
 
@@ -296,7 +285,7 @@ class Wording:
             choices = {key: Tally(Counter(tally["requests"]), nested(tally["words"])) for key, tally in c["choices"].items()}
             given, letters, capitals = (Counter(c[part]) for part in ("given", "letters", "capitals"))
             counts.append(Counts(nested(c["follows"]), nested(c["values"]), given, letters, capitals, choices))
-        return cls(registry, tuple(counts), Counter(told["running"]), tuple(told["requests"]), tuple(map(tuple, told["kinds"])))
+        return cls(registry, tuple(counts), Counter(told["running"]), tuple(told["requests"]))
 
 
 def learn(requests: Sequence[Request], registry: Registry, pages: Sequence[str] = ()) -> Wording:
@@ -307,30 +296,17 @@ def learn(requests: Sequence[Request], registry: Registry, pages: Sequence[str] 
     requests : checked against the registry (`loading.check`); those without a call show how such requests are worded
     pages : running text, which shows how usual words are
     """
-    prompts = [Prompt(request.text, (), (), tuple(words(request.text))) for request in requests]
     places = {name: place for place, name in enumerate(registry.names)}
-    own = [places.get(request.api, len(registry)) for request in requests]
-    marks = [marks_of(request.call, prompt, registry) for request, prompt in zip(requests, prompts, strict=True)]
-    running = Counter(folded(word) for prompt in prompts for word in prompt.words)
+    counts, seen = tuple(Counts() for _ in range(len(registry) + 1)), [0] * (len(registry) + 1)
+    running = Counter[str]()
+    for request in requests:
+        prompt = Prompt(request.text, (), (), tuple(words(request.text)))
+        forms, place = [folded(word) for word in prompt.words], places.get(request.api, len(registry))
+        running.update(forms)
+        seen[place] += 1
+        counts[place].add(prompt.words, marks_of(request.call, prompt, registry))
+        if request.call:
+            choosing.add(counts[place].choices, registry[request.api], request.call.arguments, request.text, forms)
     for page in pages[:RUNNING]:
         running.update(map(folded, words(page[:2_000])))
-
-    def counted(some: Iterable[int]) -> Wording:
-        counts, seen = tuple(Counts() for _ in range(len(registry) + 1)), [0] * (len(registry) + 1)
-        for row in some:
-            counts[own[row]].add(prompts[row].words, marks[row])
-            seen[own[row]] += 1
-            if call := requests[row].call:
-                forms = map(folded, prompts[row].words)
-                choosing.add(counts[own[row]].choices, registry[call.name], call.arguments, requests[row].text, forms)
-        return Wording(registry, counts, running, tuple(seen))
-
-    strange: list[list[float]] = [[] for _ in range(len(registry) + 1)]
-    for fold in range(FOLDS):  # a request is never strange to counts that it is among
-        others = counted(row for row in range(len(own)) if row % FOLDS != fold)
-        for row in range(fold, len(own), FOLDS):
-            if prompts[row].words:
-                strange[own[row]].append(others.strangeness(prompts[row].words, own[row]))
-    every = [value for values in strange for value in values] or [0.0, 1.0]
-    kinds = [values if len(values) >= FOLDS else every for values in strange]
-    return replace(counted(range(len(own))), kinds=tuple((float(np.mean(kind)), max(float(np.std(kind)), 0.05)) for kind in kinds))
+    return Wording(registry, counts, running, tuple(seen))
