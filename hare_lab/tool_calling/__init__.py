@@ -9,9 +9,9 @@ is valid by construction. Against it stand retrieval of descriptions with a larg
     scores, answers = evaluate(caller, bundled_requests("test"))
 
 `registry` reads schemas and holds calls against them, `loading` reads requests, `values` says what an argument can be, `writing`
-puts a request and its call into tokens, `variation` makes more of few, `meaning` and `wording` are the opinions of sentence vectors
-and of counted words, `decoding` answers, `abstention` weighs silence, `calling` ties them together, `baselines` is the opposition,
-`scores` the count. Method and measurements: docs/tool_calling.md.
+puts a request and its call into tokens, `variation` makes more of few, `meaning` and `wording` (with `choosing`) are the opinions
+of sentence vectors and of counted words, `decoding` answers, `abstention` weighs silence, `calling` ties them together, `baselines`
+is the opposition, `scores` the count. Method and measurements: docs/tool_calling.md.
 """
 
 from hare_lab.tool_calling.abstention import Abstention, recall_at, risk_coverage
