@@ -130,7 +130,7 @@ def confirmatory_plan(size: Size) -> Plan:
 
 def urgency(plan: Plan) -> list[tuple[Arm, int]]:
     """The cells by what the issue's figures need first; an order of work, which no result changes."""
-    order = ["random", "priors", "quality-only", "diversity-only", "leaked", "random-long", "cleaned"]
+    order = ["random", "priors", "leaked", "quality-only", "diversity-only", "random-long", "cleaned"]
     rank = {name: at for at, name in enumerate(order)}
     first = ("random", "priors")  # seed by seed, so that there is a pair to compare after each
     return sorted(
