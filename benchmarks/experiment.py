@@ -254,7 +254,8 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
                 how=f"mean of {int((result.cells['arm'] == arm).sum())} seeds, the same run")
         for arm in means.index
     ]  # fmt: skip
-    if rivals := [arm for arm in (*SINGLE, "cleaned") if arm in means.index]:
+    counts, rivals = result.cells["arm"].value_counts(), (*SINGLE, "cleaned")
+    if all(counts.get(arm, 0) >= len(size.seeds) for arm in rivals):  # beside some of them, or few seeds, it would say nothing
         best = min(rivals, key=lambda arm: means[arm])
         how = f"ours minus the best single-factor arm ({best}), means of seeds"
         ahead = float(means["priors"] - means[best])
