@@ -6,7 +6,7 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells say so far, of both sizes
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy  hare-1m, half the tokens, the default priors
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
-    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py --laptop    also `hare-lab run` in the laptop and small profiles, timed
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [sum] --laptop --small  also `hare-lab run` in these profiles, timed
 
 Cells live in `runs/benchmark-experiment` (or HARE_LAB_RUNS), so a run that was stopped goes on. The plan of each part is
 registered before its first step; what was chosen in `tune` is fixed in the constants below before the confirmatory run is started.
@@ -51,6 +51,7 @@ SEED, TUNED_SEED = 0, 1
 SINGLE = ("quality-only", "diversity-only", "cluster-balanced", "top-quality")
 PEERS = ("semdedup", "d4", "density")
 NATURAL_PAGES = 12_000
+MINUTES = {"laptop": 40.0, "small": 6.0}  # what all notebooks may take, by profile
 FLOOR = 0.3  # the default: in `tune` the floors differed less than the seeds (docs/experiment.md)
 # tried in `tune`: quality floor, set as a share of what is read, and examples of good text that the priors name
 TRIED = ((0.0, 0.5, 0), (0.3, 0.5, 0), (0.5, 0.5, 0), (0.0, 1.0, 0), (0.3, 1.0, 0), (0.5, 1.0, 0), (0.3, 1.0, 400))
@@ -95,7 +96,8 @@ def main() -> None:
         shared = crawl_material(plan, posts, web, unseen, size)
         result = experiment.conduct(shared, _folder(plan, "crawl-like"), leak_test=experiment.leak_test)
         rows = [*measures(result, size), *natural(posts, unseen, size)]
-    rows += laptop() if "--laptop" in words else timed_before()
+    timed = [profile for profile in MINUTES if f"--{profile}" in words]
+    rows += [*timed_before(timed), *minutes(timed)]
     if size is SMALL:
         for row in rows:
             print(f"{row['id']}: {row['value']:.4g} {row['interval'] or ''}  {row['how']}")
@@ -302,26 +304,27 @@ def tune(posts: list[dict[str, Any]], web: list[dict[str, Any]], *, work_only: b
     print("\n".join(lines), flush=True)
 
 
-def laptop() -> list[dict[str, Any]]:
-    """Minutes of all notebooks, in both profiles; the runs are left to be looked at."""
+def minutes(profiles: list[str]) -> list[dict[str, Any]]:
+    """Minutes of all notebooks in some profiles, as on a machine that never ran them; the runs are left to be looked at."""
     rows = []
-    for profile, target in (("laptop", 40.0), ("small", 6.0)):
+    for profile in profiles:
         runs_folder().mkdir(parents=True, exist_ok=True)
         folder = tempfile.mkdtemp(prefix=f"timed-{profile}-", dir=runs_folder())
         start = time.perf_counter()
         words = [sys.executable, "-m", "hare_lab.cli", "run", "--profile", profile, "--name", "demo"]
-        subprocess.run(words, check=True, env={**os.environ, "HARE_LAB_RUNS": folder})
-        minutes = (time.perf_counter() - start) / 60
-        how = f"`hare-lab run --profile {profile}`, all notebooks, an empty run folder"
-        rows.append(measure(f"experiment.{profile}_minutes", minutes, target=target, better="lower", unit="minutes", how=how))
+        caches = {"HARE_LAB_CACHE": f"{folder}/cache", "NUMBA_CACHE_DIR": f"{folder}/numba"}
+        subprocess.run(words, check=True, env={**os.environ, **caches, "HARE_LAB_RUNS": folder})
+        took = (time.perf_counter() - start) / 60
+        how = f"`hare-lab run --profile {profile}`, all notebooks, an empty run folder and empty caches"
+        rows.append(measure(f"experiment.{profile}_minutes", took, target=MINUTES[profile], better="lower", unit="minutes", how=how))
     return rows
 
 
-def timed_before() -> list[dict[str, Any]]:
-    """The rows of `laptop` that are in the results already: they take an hour, and cells that were trained since don't change them."""
+def timed_before(but: list[str]) -> list[dict[str, Any]]:
+    """The rows of `minutes` that are in the results already: they take an hour, and cells that were trained since don't change them."""
     path = RESULTS / "experiment.json"
     rows = json.loads(path.read_text(encoding="utf-8"))["measures"] if path.exists() else []
-    return [row for row in rows if row["id"].endswith("_minutes")]
+    return [row for row in rows if row["id"].endswith("_minutes") and row["id"] not in {f"experiment.{profile}_minutes" for profile in but}]
 
 
 def _plan(name: str, hypothesis: str, arms: tuple[Arm, ...], size: Size, kind: str, seed: int, *, more: bool = True) -> Plan:
