@@ -5,6 +5,7 @@ import json
 import os
 import random
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -248,7 +249,7 @@ def test_a_function_chosen_by_something_else_is_called(caller):
 
 
 def test_a_caller_is_the_same_after_it_was_saved(caller, tmp_path):
-    caller = caller.with_abstention(tools.draw(tools.bundled_requests("validation"), 5, 0))
+    caller = replace(caller.with_abstention(tools.draw(tools.bundled_requests("validation"), 5, 0)), voice=3.0)
     caller.model.save_pretrained(tmp_path)
     caller.script.tokenizer.save_pretrained(tmp_path)
     caller.save(tmp_path)

@@ -36,6 +36,7 @@ SIGNALS = (
     "distance in meaning",
     "strange wording",
 )
+# signals of what can't be read: as large as any that is
 UNREADABLE = (30.0, 10.0, 30.0, 5.0, 5.0, 2.0, 2.0, 5.0)
 
 

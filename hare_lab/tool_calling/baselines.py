@@ -23,7 +23,7 @@ from hare_lab.synthesis import Request as Asked
 from hare_lab.tool_calling import choosing
 from hare_lab.tool_calling.choosing import plain
 from hare_lab.tool_calling.loading import Request
-from hare_lab.tool_calling.registry import Api, Call, Parameter, Registry, spoken
+from hare_lab.tool_calling.registry import Api, Call, Registry, spoken
 from hare_lab.tool_calling.values import is_span, options, too_long, words, written
 from hare_lab.tool_calling.wording import Wording
 
@@ -98,7 +98,9 @@ def slots(text: str, api: Api) -> Call | None:
             word = next((w for w in spoken(parameter.name).split() if f" {w} " in low and w not in SMALL), None)
             value: Any = next(names, None) if parameter.required or word else None
         else:
-            value = _stated(parameter, text)
+            possible = options(parameter, text)
+            stated = [v for v in possible if f" {str(v).lower()} " in low] if parameter.choices else possible
+            value = stated[0] if stated else possible[0] if parameter.required and possible else None
         if value is not None:
             given[parameter.name] = value
     first = next((p for p in api.parameters if is_span(p) and p.name not in given), None)
@@ -108,13 +110,6 @@ def slots(text: str, api: Api) -> Call | None:
             given[first.name] = value
     call = Call(api.name, {p.name: given[p.name] for p in api.parameters if p.name in given})
     return None if any(p.required and p.name not in given for p in api.parameters) else call
-
-
-def _stated(parameter: Parameter, text: str) -> Any:
-    """The value that the request states of an argument which is not free text; any possible one where it is required; or None."""
-    low, possible = plain(text), options(parameter, text)
-    stated = [value for value in possible if f" {str(value).lower()} " in low] if parameter.choices else possible
-    return stated[0] if stated else possible[0] if parameter.required and possible else None
 
 
 def by_wording(texts: Sequence[str], registry: Registry, wording: Wording) -> list[Call | None]:

@@ -88,17 +88,18 @@ class Caller:
         return self.script.registry
 
     def outcomes(self, texts: Sequence[str]) -> list[Outcome]:
-        vectors, own = vectors_of(texts, self.embedder), self.known.vectors.shape[1]
-        if len(texts) and vectors.shape[1] != own:
+        return self._answered(texts, vectors_of(texts, self.embedder)) if len(texts) else []
+
+    def _answered(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> list[Outcome]:
+        own = self.known.vectors.shape[1]
+        if vectors.shape[1] != own:
             raise InputError(
                 f"the caller was tuned with vectors {own} numbers wide, the embedder's are {vectors.shape[1]}; give the same embedder"
             )
-        if not len(texts):
-            return []
-        opinion = self.known.meaning(vectors)
         found = decoding.decode(
-            self.model, self.script, texts, meaning=opinion, wording=self.known.wording, voice=self.voice, beams=self.beams
-        )
+            self.model, self.script, texts, meaning=self.known.meaning(vectors), wording=self.known.wording, voice=self.voice,
+            beams=self.beams,
+        )  # fmt: skip
         return [replace(outcome, vector=vector) for outcome, vector in zip(found, vectors, strict=True)]
 
     def doubts(self, outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
@@ -129,7 +130,8 @@ class Caller:
         signals that nothing should be called, and the threshold (`precision` as in `abstention.fit`).
         """
         asked = texts_of(validation)
-        heard = {voice: replace(self, voice=voice).outcomes(asked) for voice in VOICES}
+        vectors = vectors_of(asked, self.embedder)
+        heard = {voice: replace(self, voice=voice)._answered(asked, vectors) for voice in VOICES}
         calls = [row for row, request in enumerate(validation) if request.call]
         voice = max(VOICES, key=lambda one: sum(scores.same(validation[row].call, heard[one][row].call) for row in calls))
         found = abstention.signals(heard[voice], self.known)

@@ -243,8 +243,7 @@ class Wording:
 
     @cached_property
     def _manners(self) -> list[Manner]:
-        usual = Usual(self.running)
-        return [Manner(counts, usual, names) for counts, names in zip(self.counts, self.names, strict=True)]
+        return [Manner(counts, self._usual, names) for counts, names in zip(self.counts, self.names, strict=True)]
 
     @cached_property
     def _usual(self) -> Usual:
