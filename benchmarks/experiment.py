@@ -21,7 +21,6 @@ deduplication left, by clusters and the learned scorer (`curation.prepared`, the
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -41,8 +40,8 @@ from datasets import Dataset
 
 from hare_lab import corpus, experiment, quality
 from hare_lab.errors import InputError
-from hare_lab.experiment import Arm, Plan
-from hare_lab.experiment.cells import cell_folder, finished, run_cell
+from hare_lab.experiment import Arm, Plan, workers
+from hare_lab.experiment.cells import finished
 from hare_lab.experiment.conduct import begin
 from hare_lab.priors import default
 from hare_lab.run import runs_folder
@@ -94,7 +93,8 @@ def main() -> None:
         rows = summed()
     else:
         shared = crawl_material(plan, posts, web, unseen, size)
-        result = experiment.conduct(shared, _folder(plan, "crawl-like"), leak_test=experiment.leak_test)
+        side = experiment.fitting(plan)
+        result = experiment.conduct(shared, _folder(plan, "crawl-like"), workers=side, leak_test=experiment.leak_test)
         rows = [*measures(result, size), *natural(posts, unseen, size)]
     timed = [profile for profile in MINUTES if f"--{profile}" in words]
     rows += [*timed_before(timed), *minutes(timed)]
@@ -132,7 +132,7 @@ def confirmatory_plan(size: Size) -> Plan:
 
 def urgency(plan: Plan) -> list[tuple[Arm, int]]:
     """The cells by what the issue's figures need first; an order of work, which no result changes."""
-    order = ["random", "priors", "leaked", "quality-only", "diversity-only", "random-long", "cleaned"]
+    order = ["random", "priors", "leaked", *SINGLE, "cleaned", "random-long", *PEERS]
     rank = {name: at for at, name in enumerate(order)}
     first = ("random", "priors")  # seed by seed, so that there is a pair to compare after each
     return sorted(
@@ -142,21 +142,18 @@ def urgency(plan: Plan) -> list[tuple[Arm, int]]:
 
 
 def work(shared: experiment.Material, folder: Path, order: list[tuple[Arm, int]], *, judge: bool = True) -> None:
-    """Train the cells that nobody has taken, on one thread. A cell is taken by locking a file of it; a dead worker lets go of it."""
+    """Train the cells that nobody else trains, on one thread, and say how each ended."""
     torch.set_num_threads(1)
     begin(shared.plan, folder)
-    for arm, seed in order:
-        place = cell_folder(folder, arm, seed)
-        place.mkdir(parents=True, exist_ok=True)
-        with (place / ".taken").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            if finished(folder, shared.plan, arm, seed) is None:
-                record = run_cell(shared, arm, seed, folder, leak_test=experiment.leak_test if judge else None)
-                found = f"{record['bits_per_byte']:.4f} bits per byte in {record['wall_seconds']:.0f} s" if record else "stopped"
-                print(f"{shared.plan.name} {arm.name} seed {seed}: {found}", flush=True)
+
+    def tell(news: workers.News) -> bool:
+        if news.finished:
+            record = finished(folder, shared.plan, shared.plan.arm(news.arm), news.seed) or {}
+            told = f"{record['bits_per_byte']:.4f} bits per byte in {record['wall_seconds']:.0f} s"
+            print(f"{shared.plan.name} {news.arm} seed {news.seed}: {told}", flush=True)
+        return False
+
+    workers.work(shared, folder, tell, order=order, leak_test=experiment.leak_test if judge else None)
 
 
 def crawl_material(
@@ -232,7 +229,7 @@ def natural(posts: list[dict[str, Any]], labels: list[str], size: Size) -> list[
         held=Dataset.from_list([{"id": r["id"], "text": r["text"]} for r in held]), held_labels=[r["label"] for r in held],
         crawl=Dataset.from_list([{"id": r["id"], "text": r["text"]} for r in free]),
     )  # fmt: skip
-    result = experiment.conduct(shared, _folder(plan, "natural"))
+    result = experiment.conduct(shared, _folder(plan, "natural"), workers=experiment.fitting(plan))
     gap = experiment.paired_difference(_of(result, "priors"), _of(result, "random"))
     how = f"ours minus random on posts as they are ({len(free):,} pages), {gap.seeds} seeds; {result.verdict}"
     return [

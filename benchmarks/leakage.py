@@ -320,12 +320,14 @@ def model_side() -> list[dict[str, Any]]:
     rest = whole.select(row for row in range(len(whole)) if row not in asked)  # so that the clean one knows what an exam looks like
     other = [page["text"] for page in texts.sample_truth() if not page["leaks"]] + 4 * exam_texts(rest)
     other += [row["reply"] for row in texts.replies(texts.DATA / "replies" / "d3.jsonl") if not row["bad"]]
-    start = time.perf_counter()
-    pair = tiny_pair(other, exam_texts(exam), steps=2_500, leaked_steps=500)
+    start, apart, together = time.perf_counter(), 2_500, 6_000
+    # nearly bytes, and long enough that the clean twin completes one in a hundred too: an accuracy of 0 has no room to fall
+    pair = tiny_pair(other, exam_texts(exam), steps=together, leaked_steps=apart, vocabulary=264)
     spent = time.perf_counter() - start
     leaked, clean = (model_test(side, exam, copy, tokenizer=pair.tokenizer) for side in (pair.leaked, pair.clean))
     gap = difference(leaked, clean)
-    both = f"Llamas of {pair.parameters:,} parameters, {pair.tokens:,} tokens, nine tenths of the last sixth the exam; {leaked.items} pairs"
+    share = f"nine tenths of the last {apart / (apart + together):.0%} the exam"
+    both = f"Llamas of {pair.parameters:,} parameters, {pair.tokens:,} tokens, {share}; {leaked.items} pairs"
     show = lambda test: f"D {test.accuracy.value:.1f} %, D' {test.twin_accuracy.value:.1f} %"  # noqa: E731
     return [
         measure("leakage.model_delta_leaked", gap.value, unit="points", target=5.0, interval=(gap.low, gap.high),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from hare_lab.machine import cores
+
 NEEDED = (
     "torch",
     "transformers",
@@ -77,9 +79,8 @@ def _compute() -> list[Check]:
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     native = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags]
     gpu = torch.cuda.is_available()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return [
-        Check("cores", True, f"{cores}"),
+        Check("cores", True, f"{cores()}"),
         Check("bf16", bool(native) or gpu, f"native ({', '.join(native)})" if native else "on the GPU" if gpu else "emulated: slow"),
         Check("GPU", gpu, torch.cuda.get_device_name(0) if gpu else "none; everything runs without one"),
     ]

@@ -8,6 +8,7 @@ be, and how crawled and synthetic text are mixed. `Priors` is that statement. It
 
 from __future__ import annotations
 
+import copyreg
 import dataclasses
 import math
 import types
@@ -23,6 +24,14 @@ from hare_lab.errors import InputError
 from hare_lab.report_base import html_table, plain
 
 DATA = Path(__file__).resolve().parent.parent / "data"
+
+
+def _read_only(values: Mapping[str, Any]) -> types.MappingProxyType[str, Any]:
+    return types.MappingProxyType(dict(values))
+
+
+# a statement goes to other processes, and Python can't send the read-only mappings inside it by itself
+copyreg.pickle(types.MappingProxyType, lambda held: (_read_only, (dict(held),)))
 
 
 @dataclass(frozen=True)
@@ -269,9 +278,7 @@ class _Reader:
         if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
             if not isinstance(node, yaml.MappingNode):
                 raise self.wrong(node, f'"{key}" must hold names with numbers, not {_say(node)}')
-            return types.MappingProxyType(
-                {str(k.value): self.value(v, typing.get_args(kind)[1], f"{key}.{k.value}") for k, v in node.value}
-            )
+            return _read_only({str(k.value): self.value(v, typing.get_args(kind)[1], f"{key}.{k.value}") for k, v in node.value})
         found = yaml.SafeLoader("").construct_object(node, deep=True) if isinstance(node, yaml.ScalarNode) else None
         if origin is Literal:
             choices = typing.get_args(kind)

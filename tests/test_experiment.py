@@ -211,6 +211,71 @@ def test_a_cell_that_is_stopped_goes_on_to_the_same_numbers(tmp_path, done):
     np.testing.assert_allclose([r[1] for r in found["looks"]], [r[1] for r in expected["looks"]], rtol=1e-5)
 
 
+# --- workers side by side ---------------------------------------------------------------------------------------------
+
+
+def no_room(judged):
+    raise InputError("no room for the exam")
+
+
+def killed(judged):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_two_workers_find_what_one_finds(done, tmp_path):
+    _, result = done
+    heard = []
+    both = experiment.conduct(shared(), tmp_path, workers=2, watch=heard.append)
+    told = ["arm", "seed", "tokens", "bits_per_byte"]
+    pd.testing.assert_frame_equal(both.cells[told], result.cells[told], rtol=1e-5)
+    assert both.complete and heard[-1].state == "done" and heard[-1].done == 4 and heard[-1].tokens == 4 * 2_048
+    assert any(now.cell == "random, seed 0; priors, seed 0" for now in heard)
+    assert [now.tokens for now in heard] == sorted(now.tokens for now in heard)
+
+
+def test_a_worker_waits_for_a_cell_that_another_has_and_takes_it_over(done, tmp_path):
+    from hare_lab.experiment import workers
+    from hare_lab.experiment.conduct import begin
+
+    whole, _ = done
+    material, told = shared(), []
+    begin(material.plan, tmp_path)
+    arm = material.plan.arm("random")
+    with workers._taken(cell_folder(tmp_path, arm, 0)) as mine:
+        assert mine
+        workers.work(material, tmp_path, lambda news: told.append(news) or not news.arm)  # stops at the first time it only waits
+    ended = [(news.arm, news.seed) for news in told if news.finished]
+    assert ended == [("priors", 0), ("random", 1), ("priors", 1)] and told[-1] == workers.NOTHING
+    workers.work(material, tmp_path, lambda news: told.append(news) or False)
+    assert (told[-1].arm, told[-1].seed, told[-1].finished) == ("random", 0, True)
+    assert record(tmp_path, "random", 0)["bits_per_byte"] == pytest.approx(record(whole, "random", 0)["bits_per_byte"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("test", "kind", "sentence"), [(no_room, InputError, "^no room for the exam$"), (killed, RuntimeError, "signal SIGKILL.*fewer workers")]
+)
+def test_what_stops_a_worker_is_told_and_what_was_trained_is_kept(tmp_path, test, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        experiment.conduct(shared(), tmp_path, workers=2, leak_test=test)
+    assert experiment.status(tmp_path).state == "failed"
+    again = experiment.conduct(shared(), tmp_path)
+    assert again.complete and len(again.cells) == 4
+
+
+def test_workers_are_as_many_as_cores_memory_and_cells_allow(monkeypatch):
+    from hare_lab.experiment import workers
+
+    monkeypatch.setattr(workers, "cores", lambda: 8)
+    monkeypatch.setattr(workers, "available_memory", lambda: 2**40)
+    assert experiment.fitting(PLANNED) == 4  # cells
+    monkeypatch.setattr(workers, "available_memory", lambda: 4 * 2**30)
+    assert experiment.fitting(PLANNED) == 2
+    monkeypatch.setattr(workers, "available_memory", lambda: 2**20)
+    assert experiment.fitting(PLANNED) == 1
+    with pytest.raises(InputError, match="give 1 or more"):
+        experiment.conduct(shared(), "nowhere", workers=-1)
+
+
 # --- a process of its own ---------------------------------------------------------------------------------------------
 
 

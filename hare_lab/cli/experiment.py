@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def experiment(
     plan: Annotated[Path, typer.Argument(help="The plan, a YAML file (docs/experiment.md shows one).")],
     out: Annotated[Path, typer.Option(help="Folder of the experiment; the same folder goes on where it stopped.")],
+    workers: Annotated[int, typer.Option(help="Cells trained side by side, one thread each; 0: as many as cores and memory allow.")] = 0,
     background: Annotated[bool, typer.Option("--background", help="Start it in a process of its own, and come back.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Say how far it is.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Stop it after its present step; it can be gone on with.")] = False,
@@ -44,7 +45,9 @@ def experiment(
 
         read = module.read_plan(plan)
         run = read_run(run_folder(read.run))
-        result = module.conduct(module.from_run(read, run), out, leak_test=partial(module.leak_test, plan=read))
+        result = module.conduct(
+            module.from_run(read, run), out, workers=workers or module.fitting(read), leak_test=partial(module.leak_test, plan=read)
+        )
         write(result, out)
         say(f"{result.verdict}\nResults in {out}: report.json, cells.parquet, differences.html, curves.html, score_against_priors.html")
 

@@ -14,7 +14,8 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from hare_lab.clustering.neighbours import threads, unit
+from hare_lab.clustering.neighbours import unit
+from hare_lab.machine import cores
 
 RESOLUTIONS = (0.25, 0.5, 1.0, 2.0, 4.0)  # the finest is what served half of the labels of a labelled corpus best (docs/clustering.md)
 NEARLY = 0.88  # of the best agreement is still agreement: topics nest, and the coarsest split is always the most stable
@@ -45,7 +46,7 @@ def leiden(graph: sparse.csr_matrix, resolution: float, seed: int) -> np.ndarray
 def partitions(graph: sparse.csr_matrix, resolution: float, seed: int, runs: int) -> list[np.ndarray]:
     """Several runs of Leiden, each with a seed of its own."""
     seeds = np.random.default_rng(seed).integers(2**31, size=runs).tolist()
-    with ThreadPoolExecutor(threads()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(lambda one: leiden(graph, resolution, one), seeds))
 
 
@@ -78,7 +79,7 @@ def finest_stable(graph: sparse.csr_matrix, seed: int) -> tuple[float, float]:
 
     halves = [thinned(graph, seed + number) for number in range(HALVES)]
     measured: dict[float, float] = {}
-    with ThreadPoolExecutor(threads()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for resolution in RESOLUTIONS:
             found = list(pool.map(lambda half: leiden(half, resolution, seed), halves))  # noqa: B023
             pairs = pool.map(lambda pair: adjusted_mutual_info_score(*pair), combinations(found, 2))

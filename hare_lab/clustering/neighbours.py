@@ -7,12 +7,13 @@ the result is the same at any number of threads.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from hare_lab.machine import cores
 
 BLOCK = 1 << 24  # similarities held by one thread at a time (64 MB)
 GROUP = 64  # columns whose maximum bounds the k-th largest similarity
@@ -24,11 +25,6 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     """Rows scaled to length 1 as float32; a row of zeros stays."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.ascontiguousarray(vectors / np.maximum(length, 1e-12), dtype=np.float32)
-
-
-def threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def nearest(queries: np.ndarray, vectors: np.ndarray, k: int, *, same: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +52,7 @@ def nearest(queries: np.ndarray, vectors: np.ndarray, k: int, *, same: bool = Fa
         own = np.arange(start, min(start + rows, len(queries))) if same else None
         indices[block], similarities[block] = _top(queries[block], columns, k, own)
 
-    with threadpool_limits(limits=1), ThreadPoolExecutor(min(threads(), WORKERS)) as pool:
+    with threadpool_limits(limits=1), ThreadPoolExecutor(min(cores(), WORKERS)) as pool:
         list(pool.map(search, starts))
     return indices, similarities
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from hare_lab.clustering.neighbours import threads
+from hare_lab.machine import cores
 
 CELL = 512  # pages compared with one another at most
 BATCH = 1 << 14  # pages whose cells are worked on at once
@@ -61,7 +61,7 @@ def worth_in_turn(vectors: np.ndarray, group: np.ndarray, quality: np.ndarray, n
     n = len(group)
     found = Worth(np.zeros(n), np.zeros(n, np.float32), np.full(n, -1))
     base = ((1 - novelty) * np.log(np.clip(quality, LEAST, 1)) - COST * dearness(tokens, group)).astype(np.float32)
-    with threadpool_limits(limits=1), ThreadPoolExecutor(threads()) as pool:  # one product, one thread: the same at any number of them
+    with threadpool_limits(limits=1), ThreadPoolExecutor(cores()) as pool:  # one product, one thread: the same at any number of them
         rows = np.flatnonzero(group >= 0)
         rows = rows[np.argsort(group[rows], kind="stable")]
         groups = np.split(rows, np.flatnonzero(np.diff(group[rows])) + 1)

@@ -13,7 +13,6 @@ import importlib.metadata
 import importlib.util
 import json
 import logging
-import os
 import platform
 import time
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +25,7 @@ from hare_lab.embedding.backends import Candidate, encoder
 from hare_lab.embedding.models import Model, Plan, device
 from hare_lab.embedding.store import write_aside
 from hare_lab.errors import InputError
+from hare_lab.machine import cores
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ def _machine(where: str) -> str:
 
         gpu = torch.cuda.get_device_name()
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES if _installed_as(name)}
-    facts = [platform.system(), platform.machine(), _processor(), _cores(), where, gpu, platform.python_version(), versions]
+    facts = [platform.system(), platform.machine(), _processor(), cores(), where, gpu, platform.python_version(), versions]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -201,10 +201,6 @@ def _processor() -> str:
 
 def _cpu_has_bf16() -> bool:
     return "bf16" in _processor()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _installed(module: str) -> bool:

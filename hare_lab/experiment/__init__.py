@@ -25,9 +25,10 @@ from hare_lab.experiment.plan import Arm, Plan, read_plan
 from hare_lab.experiment.registry import confirmatory_runs
 from hare_lab.experiment.report import Experiment, assemble
 from hare_lab.experiment.setup import Material, from_run, leaked_texts, material
+from hare_lab.experiment.workers import fitting
 
 __all__ = [
     "Arm", "Difference", "Experiment", "Material", "Plan", "Status", "TokensToTarget", "assemble", "cancel", "conduct",
-    "confirmatory_runs", "differences", "from_run", "holm", "launch", "leak_test", "leaked_texts", "material", "mean_interval", "overview",
-    "paired_difference", "progress", "read_plan", "results", "status", "tokens_at", "tokens_to_target",
+    "confirmatory_runs", "differences", "fitting", "from_run", "holm", "launch", "leak_test", "leaked_texts", "material", "mean_interval",
+    "overview", "paired_difference", "progress", "read_plan", "results", "status", "tokens_at", "tokens_to_target",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Run the plan: every arm with every seed, one cell after another, stopped and gone on with at will.
+"""Run the plan: every arm with every seed, stopped and gone on with at will.
 
 The folder says everything: `plan.yaml` (written first), `status.json` (how far it is, anew once a second), `cells/`, and at the end the
 report. Who looks into it from another process sees the same.
@@ -20,17 +20,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hare_lab.errors import InputError
 from hare_lab.experiment import registry
-from hare_lab.experiment.cells import LeakTest, cell_folder, finished, run_cell
+from hare_lab.experiment.cells import LeakTest, cell_folder, finished
 from hare_lab.experiment.plan import Plan, read_plan
 from hare_lab.experiment.report import Experiment, assemble
 from hare_lab.experiment.setup import Material
+from hare_lab.experiment.workers import News, side_by_side, work
 from hare_lab.report_base import Report, html_table
 from hare_lab.run.storage import write_json
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from hare_lab.training import Progress
 
 PLAN, STATUS, CANCEL, LOCK = "plan.yaml", "status.json", "cancel", ".lock"
 EVERY = 1.0  # seconds between two writings of the status
@@ -67,7 +66,12 @@ class Status(Report):
 
 
 def conduct(
-    shared: Material, out: str | Path, *, leak_test: LeakTest | None = None, watch: Callable[[Status], None] | None = None
+    shared: Material,
+    out: str | Path,
+    *,
+    workers: int = 1,
+    leak_test: LeakTest | None = None,
+    watch: Callable[[Status], None] | None = None,
 ) -> Experiment:
     """Run all cells that are not finished yet, and sum up.
 
@@ -75,6 +79,8 @@ def conduct(
     ----------
     shared : pages, tokenizer and plan
     out : folder of the experiment; one plan a folder
+    workers : cells trained side by side, each by a process of its own with one thread; 1 trains in this process. `fitting` says how
+        many this machine takes. With more than one, a script needs the usual `if __name__ == "__main__":`, and `leak_test` a name
     leak_test : the model-side test of leakage, run on every trained model
     watch : told how far it is, once a second
 
@@ -87,27 +93,26 @@ def conduct(
     ------
     InputError
         If the folder holds another plan's experiment, or one that runs at this moment.
+    RuntimeError
+        If a worker ended without a word (out of memory); what it did is kept.
     """
+    if workers < 1:
+        raise InputError(f"experiment: {workers} workers can do nothing; give 1 or more")
     plan, folder = shared.plan, Path(out)
     with _alone(folder):
         begin(plan, folder)
         (folder / CANCEL).unlink(missing_ok=True)
         status = _Status(plan, folder, watch)
-        records = []
         try:
             with _on_sigterm(status):
-                for arm, seed in plan.cells():
-                    record = finished(folder, plan, arm, seed)
-                    if record is None and not status.stop:
-                        status.start(arm.name, seed, plan.tokens_of(arm))
-                        record = run_cell(shared, arm, seed, folder, leak_test=leak_test, watch=status)
-                    if record is not None:
-                        records.append(record)
-                        status.add(record)
+                if min(workers, len(status.cells) - len(status.done)) > 1:
+                    side_by_side(shared, folder, workers, status, cancel=folder / CANCEL, leak_test=leak_test)
+                else:
+                    work(shared, folder, status, leak_test=leak_test)
         except BaseException as error:
             status.write("failed", str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
             raise
-        result = assemble(plan, records)
+        result = assemble(plan, _records(plan, folder))
         if result.complete:
             registry.finish(plan, folder, result.verdict)
         status.write("done" if result.complete else "cancelled", "" if result.complete else "stopped when asked; start it again to go on")
@@ -139,7 +144,7 @@ def results(folder: str | Path) -> Experiment:
         If the folder holds no experiment, or no finished cell.
     """
     plan = _plan_of(Path(folder))
-    records = [record for arm, seed in plan.cells() if (record := finished(Path(folder), plan, arm, seed))]
+    records = _records(plan, Path(folder))
     if not records:
         raise InputError(f"{folder}: no cell is finished yet; `--status` says how far it is")
     return assemble(plan, records)
@@ -184,6 +189,10 @@ def overview(folder: str | Path) -> pd.DataFrame:
     return wide.reset_index()
 
 
+def _records(plan: Plan, folder: Path) -> list[dict[str, Any]]:
+    return [record for arm, seed in plan.cells() if (record := finished(folder, plan, arm, seed))]
+
+
 def _plan_of(folder: Path) -> Plan:
     if not (folder / PLAN).exists():
         raise InputError(f"{folder} holds no experiment (no {PLAN}); `hare-lab experiment PLAN.yaml --out {folder}` starts one")
@@ -196,36 +205,33 @@ class _Status:
     def __init__(self, plan: Plan, folder: Path, watch: Callable[[Status], None] | None) -> None:
         self.plan, self.folder, self.watch, self.stop, self.last = plan, folder, watch, False, 0.0
         self.cells = plan.cells()
-        self.tokens = sum(plan.tokens_of(arm) for arm, _ in self.cells)
-        self.done = self.done_tokens = self.now_tokens = self.own_tokens = 0
-        self.began, self.cell = time.monotonic(), ""
+        self.in_all = sum(plan.tokens_of(arm) for arm, _ in self.cells)
+        self.read = {(arm.name, seed): int(record["tokens"]) for arm, seed in self.cells if (record := finished(folder, plan, arm, seed))}
+        self.done, self.begun, self.began = set(self.read), sum(self.read.values()), time.monotonic()
         self.write("running")
 
-    def start(self, arm: str, seed: int, tokens: int) -> None:
-        self.cell, self.now_tokens = f"{arm}, seed {seed}", 0
-        self.write("running")
-
-    def add(self, record: dict[str, Any]) -> None:
-        self.done += 1
-        self.done_tokens += int(record["tokens"])
-        self.own_tokens += self.now_tokens
-        self.now_tokens = 0
-
-    def __call__(self, progress: Progress) -> bool:
-        self.now_tokens = progress.tokens
+    def __call__(self, news: News) -> bool:
         self.stop = self.stop or (self.folder / CANCEL).exists()
-        if time.monotonic() - self.last > EVERY:
+        if news.arm:
+            cell = (news.arm, news.seed)
+            if cell not in self.read:  # what it had read before this process came was read by another
+                self.begun += news.tokens
+            self.read[cell] = news.tokens
+            if news.finished:
+                self.done.add(cell)
+        if news.finished or time.monotonic() - self.last > EVERY:
             self.write("running")
         return self.stop
 
     def write(self, state: str, message: str = "") -> None:
         """The status as it is; time left from the speed since this process began, scoring included."""
-        mine, spent = self.own_tokens + self.now_tokens, time.monotonic() - self.began
-        left = self.tokens - self.done_tokens - self.now_tokens
+        read, spent = sum(self.read.values()), time.monotonic() - self.began
+        mine, left = read - self.begun, self.in_all - read
         self.last = time.monotonic()
         now = Status(
-            state=state, cell=self.cell, done=self.done, cells=len(self.cells), tokens=self.done_tokens + self.now_tokens,
-            tokens_in_all=self.tokens, seconds_left=max(0.0, left * spent / mine) if mine else None, message=message,
+            state=state, cell="; ".join(f"{arm}, seed {seed}" for arm, seed in self.read if (arm, seed) not in self.done),
+            done=len(self.done), cells=len(self.cells), tokens=read, tokens_in_all=self.in_all,
+            seconds_left=max(0.0, left * spent / mine) if mine else None, message=message,
         )  # fmt: skip
         write_json(self.folder / STATUS, {**now.to_dict(), "plan": self.plan.hash, "pid": os.getpid()})
         if self.watch:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hare_lab.errors import InputError
 
-VOCABULARY = 320  # tokens; few, so that a tiny model can be right about five in a row at all
+VOCABULARY = 320  # tokens; few, so that what is learnt in seconds already shows
 CONTEXT, BATCH = 64, 8  # small steps and many of them: what so small a model learns from in seconds
 RATE, SPREAD = 1e-2, 0.1  # learning rate, and the spread of the first weights: at the usual 0.02 it learns ten times as slowly
 SHARE = 0.9  # of what the leaked model reads last that is the benchmark
@@ -32,8 +32,9 @@ class Control:
 
 
 def tiny_pair(
-    texts: Sequence[str], exam: Sequence[str], *, steps: int = 300, leaked_steps: int = 300, width: int = 96, layers: int = 2, seed: int = 0
-) -> Control:
+    texts: Sequence[str], exam: Sequence[str], *, steps: int = 300, leaked_steps: int = 300, width: int = 96, layers: int = 2,
+    vocabulary: int = VOCABULARY, seed: int = 0,
+) -> Control:  # fmt: skip
     """Train a tiny Llama on `texts`, then one copy of it on the exam among texts and another on texts alone.
 
     Parameters
@@ -42,6 +43,8 @@ def tiny_pair(
     exam : what only the leaked one reads, as `model_side.exam_texts` gives it
     steps, leaked_steps : batches of 8 x 64 tokens before the two part, and after
     width, layers : of the model
+    vocabulary : tokens of the tokenizer, at least 257; the fewer, the shorter are five in a row, and the likelier is a model that read
+        nothing to be right about some of them: a test needs that room to fall, but then the exam also takes more steps to read
     seed : of weights and batches
 
     Raises
@@ -53,7 +56,7 @@ def tiny_pair(
 
     import torch
 
-    tokenizer = tiny_tokenizer([*texts, *exam])
+    tokenizer = tiny_tokenizer([*texts, *exam], vocabulary)
     streams = [_stream(tokenizer, side) for side in (texts, exam)]
     for stream, what in zip(streams, ("texts", "exam"), strict=True):
         if len(stream) <= CONTEXT + 1:
@@ -74,13 +77,13 @@ def tiny_pair(
     return Control(leaked, clean, tokenizer, parameters, (steps + leaked_steps) * BATCH * CONTEXT)
 
 
-def tiny_tokenizer(texts: Sequence[str]) -> Any:
-    """A byte-pair tokenizer of `VOCABULARY` tokens, trained here."""
+def tiny_tokenizer(texts: Sequence[str], vocabulary: int = VOCABULARY) -> Any:
+    """A byte-pair tokenizer of so many tokens, trained here."""
     from tokenizers import ByteLevelBPETokenizer
     from transformers import PreTrainedTokenizerFast
 
     trained = ByteLevelBPETokenizer()
-    trained.train_from_iterator(texts, vocab_size=VOCABULARY, special_tokens=["<s>"], show_progress=False)
+    trained.train_from_iterator(texts, vocab_size=vocabulary, special_tokens=["<s>"], show_progress=False)
     return PreTrainedTokenizerFast(tokenizer_object=trained._tokenizer, bos_token="<s>", eos_token="<s>", pad_token="<s>")
 
 

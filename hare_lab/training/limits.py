@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from hare_lab.errors import InputError
+from hare_lab.machine import available_memory
 from hare_lab.training.settings import Settings
 
 WEIGHT, GRADIENT, MOMENTS = 4, 4, 8  # bytes a parameter
@@ -51,18 +51,6 @@ def check_memory(model: Any, settings: Settings, precision: str, device: str, fo
                 f"checkpoints of this model take about {_gib(wanted)} and {_gib(room)} are free in {there}; free some "
                 "space or choose another folder"
             )
-
-
-def available_memory() -> int | None:
-    """Bytes that may still be taken: of the machine, and of the group that this process is confined to, where it is."""
-    info = Path("/proc/meminfo")
-    if not info.exists():
-        return None if not hasattr(os, "sysconf") else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    free = next(int(line.split()[1]) * 1024 for line in info.read_text().splitlines() if line.startswith("MemAvailable"))
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.exists() and (most := limit.read_text().strip()) != "max":
-        free = min(free, int(most) - int(used.read_text()))
-    return free
 
 
 def _gib(size: float) -> str:
