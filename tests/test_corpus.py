@@ -140,6 +140,27 @@ def test_the_demo_is_the_same_for_a_seed_and_another_for_another(monkeypatch):
     assert len(first) == 20 and "sample#p1" in ids(first)
 
 
+@pytest.mark.parametrize("python", [sys.executable, "/bin/false"])
+def test_machine_text_is_the_same_by_one_process_or_two_and_where_the_second_fails(monkeypatch, python):
+    from hare_lab.corpus import demo
+
+    alone = {name: list(demo._package(name)) for name in ("jinja2", "traitlets")}
+    monkeypatch.setattr(demo, "APART", ("jinja2",))
+    monkeypatch.setattr(sys, "executable", python)
+    assert demo._read_side_by_side(["jinja2", "traitlets"]) == alone
+    assert len(alone["jinja2"]) > 50 and all(len(page["text"].split()) >= 40 for page in alone["jinja2"])
+
+
+def test_no_long_docstring_is_passed_over(tmp_path):
+    from hare_lab.corpus import demo
+
+    said = " ".join(f"word{i}" for i in range(demo.SHORTEST))
+    (tmp_path / "long.py").write_text(f"def f():\n    \"\"\"{said}\"\"\"\n\n\nclass C:\n    '''{said} too'''\n")
+    (tmp_path / "short.py").write_text(f'"""{said.rsplit(" ", 1)[0]}"""\nf = 1  # {said}\n')
+    found = demo._docstrings(tmp_path, list(tmp_path.iterdir()), "x")
+    assert [(page["id"], page["text"]) for page in found] == [("long.f", said), ("long.C", f"{said} too")]
+
+
 def bad_inputs(tmp_path):
     (tmp_path / "empty.jsonl").write_bytes(b"")
     (tmp_path / "nothing").mkdir()

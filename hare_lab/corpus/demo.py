@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import gzip
 import hashlib
 import importlib.metadata
@@ -22,7 +23,10 @@ import json
 import logging
 import os
 import platform
+import subprocess
+import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +43,7 @@ ALLOWLIST = (
     "numpy", "scipy", "pandas", "scikit-learn", "sympy", "networkx", "datasets", "sentence-transformers", "umap-learn",
     "jinja2", "jupyter-server", "ipython", "pygments", "beautifulsoup4", "nbconvert", "traitlets", "tornado", "setuptools", "torch",
 )  # fmt: skip
+APART = ("scipy", "torch")  # about half of all source text: a second process parses it meanwhile
 SHORTEST = 40  # words; a docstring below it is a label, not a page
 DEFAULT_SIZE = 10_000
 
@@ -66,7 +71,8 @@ def machine_text() -> list[dict[str, Any]]:
     if cached.exists():
         with gzip.open(cached, "rt", encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
-    pages = {text_hash(page["text"]): page for name in versions for page in _package(name)}
+    read = _read_side_by_side(list(versions))
+    pages = {text_hash(page["text"]): page for name in versions for page in read[name]}
     pool = sorted(pages.values(), key=lambda page: str(page["id"]))
     _remember(cached, pool)
     return pool
@@ -128,6 +134,39 @@ def _remember(path: Path, pool: list[dict[str, Any]]) -> None:
         log.warning("demo: the pool can't be remembered in %s (%s); it will be read again next time", path.parent, error)
 
 
+def _read_side_by_side(names: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """The pages of each package; those of `APART` are read by a process of their own, or here where that comes to nothing."""
+    apart = [name for name in names if name in APART]
+    words = [sys.executable, "-c", "import sys; from hare_lab.corpus import demo; demo.tell(sys.argv[1:])", *apart]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as told:
+        helper = subprocess.Popen(words, stdout=told, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        try:
+            read = {name: _pages(name) for name in names if name not in apart}
+            done = helper.wait() == 0
+            told.seek(0)
+            read |= json.load(told) if done else {name: _pages(name) for name in apart}
+        finally:
+            helper.kill()
+            helper.wait()
+    return read
+
+
+def tell(names: list[str]) -> None:
+    """Write the pages of some packages to standard output: what the second process of `machine_text` does."""
+    json.dump({name: _pages(name) for name in names}, sys.stdout)
+
+
+def _pages(name: str) -> list[dict[str, Any]]:
+    """The pages of one package, read without collecting garbage: syntax trees hold none, and looking for it takes as long as parsing."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        return list(_package(name))
+    finally:
+        if before:
+            gc.enable()
+
+
 def _package(name: str) -> Iterator[dict[str, Any]]:
     if name == "python":
         root = Path(sysconfig.get_path("stdlib"))
@@ -154,7 +193,10 @@ def _body(distribution: importlib.metadata.Distribution) -> str:
 def _docstrings(root: Path, files: list[Path], name: str) -> Iterator[dict[str, Any]]:
     for file in sorted(files):
         try:
-            tree = ast.parse(file.read_text(encoding="utf-8"))
+            source = file.read_text(encoding="utf-8")
+            if not _promising(source):
+                continue
+            tree = ast.parse(source)
         except (SyntaxError, UnicodeDecodeError, OSError, ValueError, RecursionError):
             continue  # templates and files for other Pythons
         module = ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
@@ -162,6 +204,11 @@ def _docstrings(root: Path, files: list[Path], name: str) -> Iterator[dict[str, 
             text = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
             if len(text.split()) >= SHORTEST:
                 yield {"id": place, "text": text, "title": place, "source": f"docs/{name}"}
+
+
+def _promising(source: str) -> bool:
+    """Whether a string in triple quotes is long enough for a page; looking costs a hundredth of parsing."""
+    return any(len(part.split()) >= SHORTEST for quotes in ('"""', "'''") for part in source.split(quotes)[1::2])
 
 
 def _documented(node: ast.AST, place: str) -> Iterator[tuple[str, Any]]:

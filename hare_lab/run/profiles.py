@@ -39,7 +39,7 @@ class Profile:
 
 PROFILES = {
     "small": Profile(
-        "small", pages=1_800, fit_sample=5_000, figure_points=5_000, experiment=Cells("hare-1m", 8_192, 2, 4, 1, 4, 0.05, 20),
+        "small", pages=1_500, fit_sample=5_000, figure_points=5_000, experiment=Cells("hare-1m", 8_192, 2, 4, 1, 3, 0.04, 20),
         model="hare-1m", train_tokens=80_000, tool_examples=6_000,
     ),
     "laptop": Profile(
