@@ -59,7 +59,7 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_modules_import_only_what_stands_above_them():
     """The order of the design: a module imports only modules before it in this list."""
     order = [
-        "errors", "json_lines", "report_base", "priors", "run", "figures", "texts", "corpus", "dedup",
+        "errors", "machine", "json_lines", "report_base", "priors", "run", "figures", "texts", "corpus", "dedup",
         "embedding", "clustering", "topics", "diversity", "quality", "coverage", "leakage", "curation",
         "synthesis", "models", "training", "evaluation", "experiment", "tool_calling", "scale",
     ]  # fmt: skip
@@ -95,6 +95,16 @@ def test_the_lock_holds_every_dependency_and_no_cuda():
     names = {re.split(r"[<>=\[ ]", entry)[0].lower().replace("_", "-") for entry in asked}
     assert names <= {name.lower().replace("_", "-") for name in LOCK}
     assert not [name for name in LOCK if name.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_every_table_in_the_pages_is_the_one_that_was_measured():
+    shown = 0
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for name, text in re.findall(r"<!-- table: (\w+) -->\n(.*?)<!-- end -->", page.read_text(encoding="utf-8"), re.DOTALL):
+            if name != "summary":
+                assert text == (ROOT / "benchmarks" / "results" / f"{name}.md").read_text(encoding="utf-8"), f"{page.name}: {name}"
+                shown += 1
+    assert shown >= 20
 
 
 def test_notebooks_are_thin_and_stored_without_outputs():
