@@ -74,7 +74,7 @@ class Size:
 
 FULL = Size(15_000, 2_000_000, 2_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.0, examples=400)
 PROXY = Size(15_000, 1_000_000, 1_000_000, "hare-1m", (0, 1, 2), (3, 4), 2.0)
-SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0)
+SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0, examples=40)
 
 
 def main() -> None:

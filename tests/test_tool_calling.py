@@ -259,6 +259,13 @@ def test_a_caller_is_the_same_after_it_was_saved(caller, tmp_path):
     assert [r.best for r in again(some)] == [r.best for r in caller(some)]
     with pytest.raises(InputError, match=r"holds no tools.json"):
         tools.load(tmp_path / "nothing")
+    told = json.loads((tmp_path / "tools.json").read_text())
+    (tmp_path / "tools.json").write_text(json.dumps({key: value for key, value in told.items() if key != "voice"}))
+    with pytest.raises(InputError, match="made by an older version; tune the model again"):
+        tools.load(tmp_path)
+    (tmp_path / "wording.json").unlink()
+    with pytest.raises(InputError, match=r"holds no wording.json"):
+        tools.load(tmp_path)
 
 
 def test_eight_bits_answer_nearly_as_thirty_two_do(caller):

@@ -164,8 +164,12 @@ def load(folder: str | Path, *, embedder: Any = None) -> Caller:
     from hare_lab import evaluation
 
     place = Path(folder)
-    if not (place / FILE).is_file():
-        raise InputError(f"{folder} holds no {FILE}: no model tuned for tools; make one with `hare-lab tune MODEL --tools --out {folder}`")
+    lacking = [name for name in (FILE, KNOWN, WORDING) if not (place / name).is_file()]
+    if lacking:
+        raise InputError(
+            f"{folder} holds no {lacking[0]}: no model tuned for tools, or not all of one; make one with "
+            f"`hare-lab tune MODEL --tools --out {folder}`"
+        )
     told = json.loads((place / FILE).read_text(encoding="utf-8"))
     loaded = evaluation.load_model(place)
     script = Script(read_registry(told["apis"], str(place / FILE)), loaded.tokenizer, told["lower"])
