@@ -256,9 +256,21 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
     counts, rivals = result.cells["arm"].value_counts(), (*SINGLE, "cleaned")
     if all(counts.get(arm, 0) >= len(size.seeds) for arm in rivals):  # beside some of them, or few seeds, it would say nothing
         best = min(rivals, key=lambda arm: means[arm])
-        how = f"ours minus the best single-factor arm ({best}), means of seeds"
-        ahead = float(means["priors"] - means[best])
-        rows.append(measure("experiment.bpb_to_best_single_factor", ahead, target=0.0, better="lower", unit="bits/byte", how=how))
+        ahead = experiment.paired_difference(_of(result, "priors"), _of(result, best))
+        how = f"ours minus the arm with the lowest mean of {', '.join(rivals)}: {best}, {ahead.seeds} paired seeds"
+        span = (ahead.low, ahead.high)
+        rows.append(
+            measure(
+                "experiment.bpb_to_best_single_factor", ahead.value, target=0.0, better="lower", unit="bits/byte", interval=span, how=how
+            )
+        )
+    early = sooner(result, size.tokens / 2)
+    if early:
+        how = (
+            f"the same curves read at half the way: tokens that random needs for the loss that ours has after {early.target_tokens:,.0f}, "
+            f"{'reached' if early.reached else 'not reached: a lower bound'}; interval: seeds resampled"
+        )
+        rows.append(measure("experiment.tokens_to_target_half", early.ratio, interval=(early.low, early.high), unit="x", how=how))
     if result.target:
         t = result.target
         reached = "reached" if t.reached else "not reached: a lower bound"
@@ -283,6 +295,17 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
         row = measure(f"experiment.leaked_{name}", leak.value, target=0.0, interval=(leak.low, leak.high), unit=unit, how=how)
         rows.append({**row, "holds": leak.low > 0})
     return rows
+
+
+def sooner(result: experiment.Experiment, tokens: float) -> experiment.TokensToTarget | None:
+    """Tokens to target with ours read after so many tokens, and random on its own way to the budget; None before both have curves."""
+    curves = result.curves[result.curves["constant"]]
+    curve = lambda arm, most: {  # noqa: E731
+        int(seed): [(t, loss) for t, loss in zip(one["tokens"], one["loss"], strict=True) if t <= most]
+        for seed, one in curves[curves["arm"] == arm].groupby("seed")
+    }
+    ours, other = curve("priors", tokens * 1.01), curve("random", np.inf)
+    return experiment.tokens_to_target(ours, other, seed=SEED) if ours and other else None
 
 
 def tune(posts: list[dict[str, Any]], web: list[dict[str, Any]], *, work_only: bool) -> None:
