@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from crawl_pool import crawl_pool
 from curation import Prepared, halves, prepared
 from datasets import Dataset
 
-from hare_lab import corpus, experiment, quality
+from hare_lab import corpus, embedding, experiment, quality, texts
 from hare_lab.errors import InputError
 from hare_lab.experiment import Arm, Plan, workers
 from hare_lab.experiment.cells import finished
@@ -51,11 +51,49 @@ SINGLE = ("quality-only", "diversity-only", "cluster-balanced", "top-quality")
 PEERS = ("semdedup", "d4", "density")
 NATURAL_PAGES = 12_000
 MINUTES = {"laptop": 40.0, "small": 6.0}  # what all notebooks may take, by profile
+NOVELTY = 0.5  # the default
 FLOOR = 0.3  # the default: in `tune` the floors differed less than the seeds (docs/experiment.md)
-# tried in `tune`: quality floor, set as a share of what is read, and examples of good text that the priors name
-TRIED = ((0.0, 0.5, 0), (0.3, 0.5, 0), (0.5, 0.5, 0), (0.0, 1.0, 0), (0.3, 1.0, 0), (0.5, 1.0, 0), (0.3, 1.0, 400))
 EXAMPLE = (200, 4_000)  # characters of an example
 TUNED_PAGES, TUNED_TOKENS, TUNED_SEEDS = 9_000, 500_000, (100, 101)
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the priors of an experiment say beside the defaults.
+
+    `examples` posts of labels that are not scored are named as good (0: the bundled reference); where `weighted`, each group of pages
+    gets as much of the budget as it has of the examples.
+    """
+
+    floor: float = FLOOR
+    examples: int = 0
+    novelty: float = NOVELTY
+    weighted: bool = False
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Something tried in `tune`: priors, and the set as a share of what is read."""
+
+    name: str
+    stated: Stated
+    share: float = 1.0
+    arms: tuple[str, ...] = ("priors",)
+
+
+TRIED = (
+    Trial("tune-0.0-0.5", Stated(0.0), 0.5, arms=("random", "priors")),
+    Trial("tune-0.3-0.5", Stated(0.3), 0.5),
+    Trial("tune-0.5-0.5", Stated(0.5), 0.5),
+    Trial("tune-0.0-1.0", Stated(0.0)),
+    Trial("tune-0.3-1.0", Stated(0.3)),
+    Trial("tune-0.5-1.0", Stated(0.5)),
+    Trial("tune-0.3-1.0-400", Stated(examples=400)),
+    Trial("tune-weighted-0.5", Stated(examples=400, weighted=True)),
+    Trial("tune-weighted-0.9", Stated(examples=400, weighted=True, novelty=0.9)),
+    Trial("tune-weighted-single", Stated(examples=400, weighted=True), arms=("diversity-only",)),
+    Trial("tune-weighted-1.0", Stated(examples=400, weighted=True, novelty=1.0)),
+)
 
 
 @dataclass(frozen=True)
@@ -69,12 +107,17 @@ class Size:
     seeds: tuple[int, ...]
     more: tuple[int, ...]
     long: float
-    examples: int = 0  # posts of labels that are not scored, which the priors name as good; 0: the bundled reference
+    stated: Stated = Stated()
+    pool_seed: int = SEED
+    leaked: bool = True  # whether the leaked arm is among the arms
 
 
-FULL = Size(15_000, 2_000_000, 2_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.0, examples=400)
+FULL = Size(
+    15_000, 2_000_000, 2_000_000, "hare-5m", (10, 11, 12), (13, 14), 2.0, Stated(examples=400, weighted=True, novelty=0.9), 2, leaked=False
+)
+EVEN = Size(15_000, 2_000_000, 2_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.0, Stated(examples=400))
 PROXY = Size(15_000, 1_000_000, 1_000_000, "hare-1m", (0, 1, 2), (3, 4), 2.0)
-SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0, examples=40)
+SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0, Stated(examples=40))
 
 
 def main() -> None:
@@ -106,34 +149,43 @@ def main() -> None:
 
 
 def summed() -> list[dict[str, Any]]:
-    """The rows of every size of which some cells are finished; the smaller model's are called `experiment.proxy_...`."""
+    """The rows of every plan of which some cells are finished, each under a name of its own: `even_...`, and `proxy_...` for the smaller.
+
+    The leaked arm was trained in one of them only, and keeps its name and its targets.
+    """
     rows = []
-    for size, name in ((FULL, "experiment."), (PROXY, "experiment.proxy_")):
+    for size, name in ((FULL, "experiment."), (EVEN, "experiment.even_"), (PROXY, "experiment.proxy_")):
         try:
             found = measures(experiment.results(_folder(confirmatory_plan(size), "crawl-like")), size)
         except InputError:  # nothing to compare yet
             continue
-        aimed = {} if size is FULL else {"target": None, "holds": None}  # the targets are the confirmatory plan's
-        rows += [{**row, **aimed, "id": row["id"].replace("experiment.", name)} for row in found]
+        for row in found:
+            if size is not FULL and not row["id"].startswith("experiment.leaked"):  # the targets are the last plan's
+                row |= {"target": None, "holds": None, "id": row["id"].replace("experiment.", name)}
+            rows.append(row)
     return rows
 
 
 def confirmatory_plan(size: Size) -> Plan:
     """Ours against random, single factors and peers, and the leaked arm, on the crawl-like pool."""
     arms = [Arm("random", crawl=True), Arm("priors", "priors"), *(Arm(m, m) for m in SINGLE), *(Arm(m, m) for m in PEERS)]
-    arms += [Arm("cleaned"), Arm("leaked", crawl=True, leaked=0.3), Arm("random-long", crawl=True, budget=size.long)]
-    told = f", which name {size.examples} posts of other forums as good," if size.examples else ""
+    arms += [Arm("cleaned"), *([Arm("leaked", crawl=True, leaked=0.3)] if size.leaked else [])]
+    arms += [Arm("random-long", crawl=True, budget=size.long)]
+    told = f", which name {size.stated.examples} posts of other forums as good," if size.stated.examples else ""
+    if size.stated.weighted:
+        told += f" give each group of pages as much of the budget as it has of them and weigh novelty by {size.stated.novelty},"
     hypothesis = (
         f"On a crawl-like pool, at equal tokens, pages chosen by the priors{told} give fewer bits per byte on clean held-out posts, "
         "macro-averaged over labels, than pages drawn at random."
     )
-    return _plan("crawl-like-told" if told else "crawl-like", hypothesis, tuple(arms), size, "confirmatory", SEED)
+    name = "crawl-like-weighted" if size.stated.weighted else "crawl-like-told" if told else "crawl-like"
+    return _plan(name, hypothesis, tuple(arms), size, "confirmatory", size.pool_seed)
 
 
 def urgency(plan: Plan) -> list[tuple[Arm, int]]:
     """The cells by what the issue's figures need first; an order of work, which no result changes."""
-    order = ["random", "priors", "leaked", *SINGLE, "cleaned", "random-long", *PEERS]
-    rank = {name: at for at, name in enumerate(order)}
+    order = ["random", "priors", "leaked", "diversity-only", *SINGLE, "cleaned", "random-long", *PEERS]
+    rank = {name: at for at, name in reversed(list(enumerate(order)))}
     first = ("random", "priors")  # seed by seed, so that there is a pair to compare after each
     return sorted(
         plan.cells(),
@@ -157,19 +209,25 @@ def work(shared: experiment.Material, folder: Path, order: list[tuple[Arm, int]]
 
 
 def crawl_material(
-    plan: Plan, posts: list[dict[str, Any]], web: list[dict[str, Any]], labels: list[str], size: Size, floor: float = FLOOR
+    plan: Plan, posts: list[dict[str, Any]], web: list[dict[str, Any]], labels: list[str], size: Size
 ) -> experiment.Material:
     """The pool, prepared; what is held out has left before any step."""
     pool = crawl_pool(posts, web, seed=plan.pool_seed, pages=size.pages, labels=labels)
-    data = _prepared(f"{plan.pool_seed}-{size.pages}-{len(labels)}", pool.rows)
-    worth = judged(data, examples(posts, labels, size.examples)) if size.examples else data.quality
+    data, stated = _prepared(f"{plan.pool_seed}-{size.pages}-{len(labels)}", pool.rows), size.stated
+    good = examples(posts, labels, stated.examples) if stated.examples else None
+    worth = judged(data, good) if good else data.quality
     pages = data.pages.add_column("quality", worth.tolist())
     held = Dataset.from_list([{"id": row["id"], "text": row["text"], "label": row["label"]} for row in pool.held])
     crawl = Dataset.from_list([{"id": row["id"], "text": row["text"]} for row in pool.rows])
-    priors = default().turned(floor=floor)
+    priors, wanted = default().turned(floor=stated.floor, novelty=stated.novelty), None
+    if good and stated.weighted:
+        weights = shares_of(good, data)
+        priors = replace(priors, topics=weights)
+        wanted = [texts.Topic(group, f"group {group}", "", 1.0, "") for group in weights]
     return experiment.material(
-        plan, pages, data.vectors, priors, labels=data.group.tolist(), held=held, held_labels=list(held["label"]), crawl=crawl
-    )
+        plan, pages, data.vectors, priors, labels=data.group.tolist(), held=held, held_labels=list(held["label"]), crawl=crawl,
+        taxonomy=wanted,
+    )  # fmt: skip
 
 
 def examples(posts: list[dict[str, Any]], labels: list[str], count: int) -> Dataset:
@@ -178,6 +236,16 @@ def examples(posts: list[dict[str, Any]], labels: list[str], count: int) -> Data
     others = [row for row in posts if row["label"] not in set(labels) and low < len(row["text"] or "") < high]
     drawn = np.random.default_rng(SEED).permutation(len(others))[:count].tolist()
     return Dataset.from_list([{"id": others[at]["id"], "text": others[at]["text"]} for at in drawn])
+
+
+def shares_of(good: Dataset, data: Prepared) -> dict[str, float]:
+    """How many of the examples stand nearest to the middle of each group of pages, and half a one more, so that none is unwanted."""
+    groups = np.unique(data.group)
+    middles = np.stack([data.vectors[data.group == group].mean(axis=0) for group in groups])
+    middles /= np.linalg.norm(middles, axis=1, keepdims=True)
+    nearest = (np.asarray(embedding.embed(good).vectors) @ middles.T).argmax(axis=1)
+    counts = np.bincount(nearest, minlength=len(groups)) + 0.5
+    return {str(group): float(count) for group, count in zip(groups, counts, strict=True)}
 
 
 def judged(data: Prepared, good: Dataset) -> np.ndarray:
@@ -241,7 +309,12 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
     """The rows of the table, from one confirmatory run."""
     gap = experiment.paired_difference(_of(result, "priors"), _of(result, "random"))
     what = f"{size.model}, {size.tokens:,} tokens an arm, sets of {size.set_tokens:,}, a pool of {size.pages:,} pages, labels not tuned on"
-    what += f"; the priors name {size.examples} posts of other labels as good" if size.examples else ""
+    what += f"; the priors name {size.stated.examples} posts of other labels as good" if size.stated.examples else ""
+    what += (
+        f", and weigh each group of pages by how many of them stand nearest to it; novelty {size.stated.novelty}"
+        if size.stated.weighted
+        else ""
+    )
     what += "" if result.complete else f"; so far {len(result.cells)} of {len(confirmatory_plan(size).cells())} planned cells"
     how = f"ours minus random, macro over labels, {gap.seeds} paired seeds, Student's interval, which must leave zero out; {what}"
     span = (gap.low, gap.high)
@@ -288,7 +361,7 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
     )
     for name, column, unit in told:
         both = [dict(zip(part["seed"], part[column], strict=True)) for part in (score[score["arm"] == a] for a in ("leaked", "random"))]
-        if not set(both[0]) & set(both[1]):
+        if not size.leaked or not set(both[0]) & set(both[1]):
             continue
         leak = experiment.paired_difference(*both)
         how = f"leaked minus random, {leak.seeds} paired seeds; three in ten tokens of the leaked set are the benchmark; must be above zero"
@@ -312,15 +385,16 @@ def tune(posts: list[dict[str, Any]], web: list[dict[str, Any]], *, work_only: b
     """Floors and set sizes on the half of the labels that may be looked at, with a small model and other seeds; prints, writes nothing."""
     seen, _ = halves(posts)
     lines = []
-    for floor, share, shown in TRIED:
-        size = Size(TUNED_PAGES, TUNED_TOKENS, round(share * TUNED_TOKENS), "hare-1m", TUNED_SEEDS, (), 1.0, shown)
-        arms = (Arm("random", crawl=True), Arm("priors", "priors"))
-        plan = _plan(f"tune-{floor}-{share}" + (f"-{shown}" if shown else ""), "none: settings", arms, size, "tuning", TUNED_SEED)
-        cells = [cell for cell in plan.cells() if cell[0].name == "priors" or floor == TRIED[0][0]]  # random knows no floor
-        work(crawl_material(plan, posts, web, seen, size, floor=floor), _folder(plan, plan.name), cells, judge=False)
+    for trial in TRIED:
+        size = Size(TUNED_PAGES, TUNED_TOKENS, round(trial.share * TUNED_TOKENS), "hare-1m", TUNED_SEEDS, (), 1.0, trial.stated)
+        arms = (Arm("random", crawl=True), Arm("priors", "priors"), *(Arm(m, m) for m in trial.arms if m not in ("random", "priors")))
+        plan = _plan(trial.name, "none: settings", arms, size, "tuning", TUNED_SEED)
+        folder = _folder(plan, plan.name)
+        cells = [cell for cell in plan.cells() if cell[0].name in trial.arms]
+        if any(finished(folder, plan, *cell) is None for cell in cells):
+            work(crawl_material(plan, posts, web, seen, size), folder, cells, judge=False)
         if not work_only:
-            what = f"floor {floor}, set {share:.0%} of what is read, {shown} examples"
-            lines.append(f"{what}: {experiment.results(_folder(plan, plan.name)).arms()}")
+            lines.append(f"{trial.stated}, set {trial.share:.0%} of what is read: {experiment.results(folder).arms()}")
     print("\n".join(lines), flush=True)
 
 
