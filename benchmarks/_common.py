@@ -130,6 +130,16 @@ def write_results(name: str, measures: list[dict[str, Any]]) -> Path:
     return path
 
 
+def earlier(name: str, wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
+    """Rows that stand in the results already and are not taken again, each with the stamp of the run that it is of."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return []
+    record = json.loads(path.read_text(encoding="utf-8"))
+    stamp = {key: record[key] for key in ("date", "commit", "machine")}
+    return [{"measured": stamp, **row} for row in record["measures"] if wanted(row["id"])]
+
+
 def summary() -> str:
     """One row a benchmark: how many of its targets hold, which don't and by how much, and when that was measured."""
     sign = {"higher": "≥", "lower": "≤"}
@@ -162,6 +172,12 @@ def table(record: dict[str, Any]) -> str:
         goal = f"{sign[m['better']]} {_number(m['target'])}" if m["target"] is not None else ""
         lines.append(f"| `{m['id']}` | {_number(m['value'])} {m['unit']} | {span} | {goal} | {mark[m['holds']]} | {m['how']} |")
     foot = f"Measured {record['date']} at commit {record['commit']} on {record['machine']}, Python {record['versions']['python']}."
+    apart: dict[str, list[str]] = {}
+    for m in record["measures"]:
+        if stamp := m.get("measured"):
+            where = "" if stamp["machine"] == record["machine"] else f" on {stamp['machine']}"
+            apart.setdefault(f"{stamp['date']} at commit {stamp['commit']}{where}", []).append(f"`{m['id']}`")
+    foot += "".join(f" Of other runs: {', '.join(ids)}, {stamp}." for stamp, ids in apart.items())
     return "\n".join([*lines, "", foot, ""])
 
 

@@ -21,7 +21,6 @@ deduplication left, by clusters and the learned scorer (`curation.prepared`, the
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import RESULTS, measure, real_data, write_results
+from _common import earlier, measure, real_data, write_results
 from crawl_pool import crawl_pool
 from curation import Prepared, halves, prepared
 from datasets import Dataset
@@ -140,7 +139,9 @@ def main() -> None:
         result = experiment.conduct(shared, _folder(plan, "crawl-like"), workers=side, leak_test=experiment.leak_test)
         rows = [*measures(result, size), *natural(posts, unseen, size)]
     timed = [profile for profile in MINUTES if f"--{profile}" in words]
-    rows += [*timed_before(timed), *minutes(timed)]
+    own = tuple(f"experiment.{profile}_minutes" for profile in timed)
+    # the others take an hour, and cells that were trained since don't change them
+    rows += [*earlier("experiment", lambda row: "_minutes" in row and not row.startswith(own)), *minutes(timed)]
     if size is SMALL:
         for row in rows:
             print(f"{row['id']}: {row['value']:.4g} {row['interval'] or ''}  {row['how']}")
@@ -416,14 +417,6 @@ def minutes(profiles: list[str]) -> list[dict[str, Any]]:
         how = f"the same and notebook 11, which takes {took[1]:.1f}"
         rows.append(measure(f"experiment.{profile}_minutes_all", sum(took), better="lower", unit="minutes", how=how))
     return rows
-
-
-def timed_before(but: list[str]) -> list[dict[str, Any]]:
-    """The rows of `minutes` that are in the results already: they take an hour, and cells that were trained since don't change them."""
-    path = RESULTS / "experiment.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))["measures"] if path.exists() else []
-    timed = [row for row in rows if "_minutes" in row["id"]]
-    return [row for row in timed if not any(row["id"].startswith(f"experiment.{profile}_minutes") for profile in but)]
 
 
 def _plan(name: str, hypothesis: str, arms: tuple[Arm, ...], size: Size, kind: str, seed: int, *, more: bool = True) -> Plan:
