@@ -107,6 +107,23 @@ def test_every_table_in_the_pages_is_the_one_that_was_measured():
     assert shown >= 20
 
 
+def test_a_row_of_another_run_keeps_that_runs_stamp(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    common = importlib.import_module("_common")
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    plain_row = {"value": 1.0, "interval": None, "unit": "", "target": None, "better": "higher", "holds": None, "how": ""}
+    kept, again = ({"id": name, **plain_row} for name in ("x.kept", "x.taken_again"))
+    stamp = {"date": "2001-01-01", "commit": "aaa", "machine": "old"}
+    (tmp_path / "x.json").write_text(json.dumps({**stamp, "measures": [kept, again]}))
+    rows = [*common.earlier("x", lambda name: name == "x.kept"), again]
+    record = {"date": "2002-02-02", "commit": "bbb", "machine": "new", "versions": {"python": "3"}, "measures": rows}
+    foot = common.table(record).splitlines()[-1]
+    assert foot.startswith("Measured 2002-02-02 at commit bbb on new") and foot.endswith("`x.kept`, 2001-01-01 at commit aaa on old.")
+    (tmp_path / "x.json").write_text(json.dumps(record))
+    later = common.earlier("x", lambda name: True)  # the stamp of a row that was kept before is still its own
+    assert [one["measured"]["commit"] for one in later] == ["aaa", "bbb"] and common.earlier("nothing", lambda name: True) == []
+
+
 def test_notebooks_are_thin_and_stored_without_outputs():
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
