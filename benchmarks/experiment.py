@@ -3,10 +3,11 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py              everything; stopped and gone on with at will
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py tune        settings on hare-1m, the other half of the labels, other seeds
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work [tune]  train cells on one thread; start one a core, side by side
-    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells say so far, of both sizes
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells of all plans say so far
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy  hare-1m, half the tokens, the default priors
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] weighted  groups weighed by the examples, novelty 0.9, another pool
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
-    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [sum] --laptop --small  also `hare-lab run` in these profiles, timed
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [sum] --laptop[=RUN] --small[=RUN]  also `hare-lab run`, timed
 
 Cells live in `runs/benchmark-experiment` (or HARE_LAB_RUNS), so a run that was stopped goes on. The plan of each part is
 registered before its first step; what was chosen in `tune` is fixed in the constants below before the confirmatory run is started.
@@ -21,12 +22,13 @@ deduplication left, by clusters and the learned scorer (`curation.prepared`, the
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -111,17 +113,17 @@ class Size:
     leaked: bool = True  # whether the leaked arm is among the arms
 
 
-FULL = Size(
+FULL = Size(15_000, 2_000_000, 2_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.0, Stated(examples=400))
+WEIGHTED = Size(
     15_000, 2_000_000, 2_000_000, "hare-5m", (10, 11, 12), (13, 14), 2.0, Stated(examples=400, weighted=True, novelty=0.9), 2, leaked=False
 )
-EVEN = Size(15_000, 2_000_000, 2_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.0, Stated(examples=400))
 PROXY = Size(15_000, 1_000_000, 1_000_000, "hare-1m", (0, 1, 2), (3, 4), 2.0)
 SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0, Stated(examples=40))
 
 
 def main() -> None:
     words = set(sys.argv[1:])
-    size = SMALL if "small" in words else PROXY if "proxy" in words else FULL
+    size = next((size for word, size in (("small", SMALL), ("proxy", PROXY), ("weighted", WEIGHTED)) if word in words), FULL)
     posts, web = real_data("reddit_selfposts"), real_data("webcrawl_mix")
     if "tune" in words:
         tune(posts, web, work_only="work" in words)
@@ -138,7 +140,8 @@ def main() -> None:
         side = experiment.fitting(plan)
         result = experiment.conduct(shared, _folder(plan, "crawl-like"), workers=side, leak_test=experiment.leak_test)
         rows = [*measures(result, size), *natural(posts, unseen, size)]
-    timed = [profile for profile in MINUTES if f"--{profile}" in words]
+    told = dict(word.removeprefix("--").partition("=")[::2] for word in sys.argv[1:] if word.startswith("--"))
+    timed = {profile: told[profile] for profile in MINUTES if profile in told}
     own = tuple(f"experiment.{profile}_minutes" for profile in timed)
     # the others take an hour, and cells that were trained since don't change them
     rows += [*earlier("experiment", lambda row: "_minutes" in row and not row.startswith(own)), *minutes(timed)]
@@ -150,18 +153,15 @@ def main() -> None:
 
 
 def summed() -> list[dict[str, Any]]:
-    """The rows of every plan of which some cells are finished, each under a name of its own: `even_...`, and `proxy_...` for the smaller.
-
-    The leaked arm was trained in one of them only, and keeps its name and its targets.
-    """
+    """The rows of every plan of which some cells are finished, each under a name of its own; targets are for the one with all its pairs."""
     rows = []
-    for size, name in ((FULL, "experiment."), (EVEN, "experiment.even_"), (PROXY, "experiment.proxy_")):
+    for size, name in ((FULL, "experiment."), (WEIGHTED, "experiment.weighted_"), (PROXY, "experiment.proxy_")):
         try:
             found = measures(experiment.results(_folder(confirmatory_plan(size), "crawl-like")), size)
         except InputError:  # nothing to compare yet
             continue
         for row in found:
-            if size is not FULL and not row["id"].startswith("experiment.leaked"):  # the targets are the last plan's
+            if size is not FULL:
                 row |= {"target": None, "holds": None, "id": row["id"].replace("experiment.", name)}
             rows.append(row)
     return rows
@@ -328,10 +328,13 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
         for arm in means.index
     ]  # fmt: skip
     counts, rivals = result.cells["arm"].value_counts(), (*SINGLE, "cleaned")
-    if all(counts.get(arm, 0) >= len(size.seeds) for arm in rivals):  # beside some of them, or few seeds, it would say nothing
-        best = min(rivals, key=lambda arm: means[arm])
+    done = [arm for arm in rivals if counts.get(arm, 0) >= len(size.seeds)]
+    if done:
+        best = min(done, key=lambda arm: means[arm])
         ahead = experiment.paired_difference(_of(result, "priors"), _of(result, best))
-        how = f"ours minus the arm with the lowest mean of {', '.join(rivals)}: {best}, {ahead.seeds} paired seeds"
+    if done and (ahead.value > 0 or len(done) == len(rivals)):  # to be ahead of some of them says nothing; to be behind one does
+        how = f"ours minus {best}, the lowest mean of {', '.join(done)}; {ahead.seeds} paired seeds"
+        how += "" if len(done) == len(rivals) else f"; {len(rivals) - len(done)} more arms are not done"
         span = (ahead.low, ahead.high)
         rows.append(
             measure(
@@ -399,24 +402,36 @@ def tune(posts: list[dict[str, Any]], web: list[dict[str, Any]], *, work_only: b
     print("\n".join(lines), flush=True)
 
 
-def minutes(profiles: list[str]) -> list[dict[str, Any]]:
-    """Minutes of the notebooks to 10, and of all, in some profiles, as on a machine that never ran them; the runs are left to look at."""
+def minutes(timed: dict[str, str]) -> list[dict[str, Any]]:
+    """Minutes of the notebooks to 10, and of all, by profile: of a run folder that was made on an empty home, or of one made now."""
     rows = []
-    for profile in profiles:
-        runs_folder().mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=f"timed-{profile}-", dir=runs_folder())
-        words = [sys.executable, "-m", "hare_lab.cli", "run", "--profile", profile, "--name", "demo", "--only"]
-        env = {**os.environ, "HARE_LAB_CACHE": f"{folder}/cache", "NUMBA_CACHE_DIR": f"{folder}/numba", "HARE_LAB_RUNS": folder}
-        took = []
-        for some in (",".join(f"{number:02}" for number in range(11)), "11"):
-            start = time.perf_counter()
-            subprocess.run([*words, some], check=True, env=env)
-            took.append((time.perf_counter() - start) / 60)
-        how = f"`hare-lab run --profile {profile}`, an empty run folder and empty caches, notebooks 00 to 10"
-        rows.append(measure(f"experiment.{profile}_minutes", took[0], target=MINUTES[profile], better="lower", unit="minutes", how=how))
-        how = f"the same and notebook 11, which takes {took[1]:.1f}"
-        rows.append(measure(f"experiment.{profile}_minutes_all", sum(took), better="lower", unit="minutes", how=how))
+    for profile, folder in timed.items():
+        ends = _ends(Path(folder) if folder else _fresh_run(profile))
+        how = f"`hare-lab run --profile {profile}`, empty caches and an empty run folder, notebooks 00 to 10"
+        rows.append(measure(f"experiment.{profile}_minutes", ends[10], target=MINUTES[profile], better="lower", unit="minutes", how=how))
+        how = "the same and notebook 11"
+        rows.append(measure(f"experiment.{profile}_minutes_all", ends[11], better="lower", unit="minutes", how=how))
     return rows
+
+
+def _fresh_run(profile: str) -> Path:
+    """All notebooks as on a machine that never ran them; the folder is left to be looked at."""
+    runs_folder().mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix=f"timed-{profile}-", dir=runs_folder())
+    words = [sys.executable, "-m", "hare_lab.cli", "run", "--profile", profile, "--name", "demo"]
+    env = {**os.environ, "HARE_LAB_CACHE": f"{folder}/cache", "NUMBA_CACHE_DIR": f"{folder}/numba", "HARE_LAB_RUNS": folder}
+    subprocess.run(words, check=True, env=env)
+    return Path(folder) / "demo"
+
+
+def _ends(run: Path) -> dict[int, float]:
+    """Minutes from the start of a run's first notebook to the end of each, as papermill noted them."""
+    noted = {
+        int(page.name[:2]): json.loads(page.read_text(encoding="utf-8"))["metadata"]["papermill"]
+        for page in (run / "notebooks").glob("[0-9]*.ipynb")
+    }
+    first = min(datetime.fromisoformat(note["start_time"]) for note in noted.values())
+    return {number: (datetime.fromisoformat(note["end_time"]) - first).total_seconds() / 60 for number, note in noted.items()}
 
 
 def _plan(name: str, hypothesis: str, arms: tuple[Arm, ...], size: Size, kind: str, seed: int, *, more: bool = True) -> Plan:
