@@ -12,7 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from pathlib import Path
@@ -124,7 +124,8 @@ def side_by_side(shared: Material, folder: Path, count: int, tell: Tell, *, canc
             theirs.close()  # so that a worker's end is the end of its line
         lines: dict[Any, Any] = {ours: process for (ours, _), process in zip(pairs, processes, strict=True)}
         for line in lines:
-            line.send((shared, leak_test))
+            with suppress(BrokenPipeError, ConnectionResetError):  # it is gone already; its end is heard below
+                line.send((shared, leak_test))
         trouble: list[Exception] = []
         while lines:
             for line in connection.wait(list(lines), timeout=PAUSE):
@@ -147,7 +148,7 @@ def side_by_side(shared: Material, folder: Path, count: int, tell: Tell, *, canc
         for process in processes:
             if process.is_alive():  # this process was interrupted: what they trained since their last checkpoint is trained again
                 process.kill()
-            process.join()
+                process.join()
 
 
 def _worker(line: Any, folder: Path, cancel: Path) -> None:
@@ -181,7 +182,7 @@ def _heard(line: Any) -> News | Exception | None:
     """What a worker has said; None at its end."""
     try:
         said: News | Exception = line.recv()
-    except EOFError:
+    except (EOFError, ConnectionResetError):
         return None
     return said
 
