@@ -116,11 +116,13 @@ def arm_differences(differences: pd.DataFrame, *, ours: str, baseline: str, them
             x=1, xref="paper", y=place, xanchor="right", showarrow=False, bgcolor=look.PAPER,
             text=f"{_signed(float(row['value']))}   p {_p(float(row['p_holm']))}", font={"size": round(0.85 * text), "color": look.QUIET},
         )  # fmt: skip
+    ends = np.nan_to_num(rows[["value", "low", "high"]].to_numpy(float), nan=0.0, posinf=reach, neginf=-reach)
+    left, right = min(0.0, float(ends.min())), max(0.0, float(ends.max()))
+    span = (right - left) or reach
     names = [f"<b>{look.escape(a, look.NAME)}</b>" if a == ours else look.escape(a, look.NAME) for a in rows["arm"]]
     figure.update_layout(showlegend=False)
-    figure.update_xaxes(
-        title_text=f"bits per byte minus “{look.escape(baseline, look.NAME)}”", range=[-reach, 1.5 * reach], tickformat="+.2f"
-    )
+    where = f"bits per byte minus “{look.escape(baseline, look.NAME)}”"
+    figure.update_xaxes(title_text=where, range=[left - 0.08 * span, right + 0.4 * span], tickformat="+.2f")  # numbers stand on the right
     return figure.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=names, range=[len(rows) - 0.4, -0.6], showgrid=False, tickfont_color=look.INK
     )
