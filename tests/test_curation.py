@@ -138,7 +138,7 @@ def test_worth_is_the_same_at_any_number_of_threads(monkeypatch, threads):
     rng = np.random.default_rng(5)
     vectors, group, quality = unit(rng.normal(size=(3_000, 24))), rng.integers(-1, 3, 3_000), rng.random(3_000)
     before = worth_in_turn(vectors, group, quality, 0.4)
-    monkeypatch.setattr(worth_module, "threads", lambda: threads)
+    monkeypatch.setattr(worth_module, "cores", lambda: threads)
     assert (worth_in_turn(vectors, group, quality, 0.4).worth == before.worth).all()
     assert not before.worth[group < 0].any()
 
