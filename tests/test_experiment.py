@@ -214,6 +214,10 @@ def test_a_cell_that_is_stopped_goes_on_to_the_same_numbers(tmp_path, done):
 # --- workers side by side ---------------------------------------------------------------------------------------------
 
 
+def who(judged):
+    return {"delta": float(os.getpid())}
+
+
 def no_room(judged):
     raise InputError("no room for the exam")
 
@@ -225,11 +229,12 @@ def killed(judged):
 def test_two_workers_find_what_one_finds(done, tmp_path):
     _, result = done
     heard = []
-    both = experiment.conduct(shared(), tmp_path, workers=2, watch=heard.append)
+    both = experiment.conduct(shared(), tmp_path, workers=2, leak_test=who, watch=heard.append)
     told = ["arm", "seed", "tokens", "bits_per_byte"]
     pd.testing.assert_frame_equal(both.cells[told], result.cells[told], rtol=1e-5)
     assert both.complete and heard[-1].state == "done" and heard[-1].done == 4 and heard[-1].tokens == 4 * 2_048
-    assert any(now.cell == "random, seed 0; priors, seed 0" for now in heard)
+    workers = set(both.cells["leakage_delta"])  # each of two processes trained some, and this one none
+    assert len(workers) == 2 and os.getpid() not in workers
     assert [now.tokens for now in heard] == sorted(now.tokens for now in heard)
 
 
