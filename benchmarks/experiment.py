@@ -51,7 +51,7 @@ SEED, TUNED_SEED = 0, 1
 SINGLE = ("quality-only", "diversity-only", "cluster-balanced", "top-quality")
 PEERS = ("semdedup", "d4", "density")
 NATURAL_PAGES = 12_000
-MINUTES = {"laptop": 40.0, "small": 6.0}  # what all notebooks may take, by profile
+MINUTES = {"laptop": 40.0, "small": 6.0}  # what notebooks 00 to 10 may take, by profile
 NOVELTY = 0.5  # the default
 FLOOR = 0.3  # the default: in `tune` the floors differed less than the seeds (docs/experiment.md)
 EXAMPLE = (200, 4_000)  # characters of an example
@@ -185,8 +185,8 @@ def confirmatory_plan(size: Size) -> Plan:
 
 def urgency(plan: Plan) -> list[tuple[Arm, int]]:
     """The cells by what the issue's figures need first; an order of work, which no result changes."""
-    order = ["random", "priors", "leaked", "diversity-only", *SINGLE, "cleaned", "random-long", *PEERS]
-    rank = {name: at for at, name in reversed(list(enumerate(order)))}
+    order = ["random", "priors", "leaked", "diversity-only", "quality-only", *SINGLE[2:], "cleaned", "random-long", *PEERS]
+    rank = {name: at for at, name in enumerate(order)}
     first = ("random", "priors")  # seed by seed, so that there is a pair to compare after each
     return sorted(
         plan.cells(),
@@ -201,7 +201,8 @@ def work(shared: experiment.Material, folder: Path, order: list[tuple[Arm, int]]
 
     def tell(news: workers.News) -> bool:
         if news.finished:
-            record = finished(folder, shared.plan, shared.plan.arm(news.arm), news.seed) or {}
+            record = finished(folder, shared.plan, shared.plan.arm(news.arm), news.seed)
+            assert record is not None
             told = f"{record['bits_per_byte']:.4f} bits per byte in {record['wall_seconds']:.0f} s"
             print(f"{shared.plan.name} {news.arm} seed {news.seed}: {told}", flush=True)
         return False

@@ -372,6 +372,15 @@ def test_a_page_starts_it_follows_it_to_its_end_and_joins_what_runs_already(plan
     assert experiment.confirmatory_runs().empty
 
 
+def test_the_number_of_workers_goes_along_to_the_process_beside(planned, tmp_path, monkeypatch):
+    from hare_lab.cli import app
+
+    asked = []
+    monkeypatch.setattr(experiment.background.subprocess, "Popen", lambda words, **_: asked.append(words) or type("P", (), {"pid": 1}))
+    CliRunner().invoke(app, ["experiment", str(planned[1]), "--out", str(tmp_path), "--background", "--workers", "3"])
+    assert asked[0][-2:] == ["--workers", "3"]
+
+
 def test_a_job_that_fails_says_why(planned, tmp_path):
     _, plan, env = planned
     bad = replace(experiment.read_plan(plan), run="nowhere").save(tmp_path / "bad.yaml")

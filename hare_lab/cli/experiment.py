@@ -39,7 +39,7 @@ def experiment(
         module.cancel(out)
         say(f"It stops after its present step; `hare-lab experiment {plan} --out {out}` goes on from there")
     elif background:
-        say(f"Started as process {module.launch(plan, out)}; `--status` says how far it is, `--cancel` stops it")
+        say(f"Started as process {module.launch(plan, out, workers=workers)}; `--status` says how far it is, `--cancel` stops it")
     else:
         from hare_lab.run import read_run
 

@@ -20,7 +20,7 @@ from hare_lab.training.background import alive
 STARTED = "started"  # holds the number of the process that was started, until it has said something itself
 
 
-def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None = None, join: bool = False) -> int:
+def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None = None, join: bool = False, workers: int = 0) -> int:
     """Start an experiment in a process of its own, and come back at once with its number.
 
     Parameters
@@ -29,6 +29,7 @@ def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None 
     out : folder of the experiment
     runs : where run folders live, and the list of confirmatory runs with them; default: `run.runs_folder()`
     join : where that very experiment runs in the folder already, come back with its number instead of refusing
+    workers : cells trained side by side; 0: as many as cores and memory allow
 
     Raises
     ------
@@ -49,6 +50,7 @@ def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None 
     env = {**os.environ, **({"HARE_LAB_RUNS": str(Path(runs).resolve())} if runs else {})}
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
         words = [sys.executable, "-m", "hare_lab.cli", "experiment", str(file.resolve()), "--out", str(folder.resolve())]
+        words += ["--workers", str(workers)]
         process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=env)
     (folder / STARTED).write_text(str(process.pid), encoding="utf-8")
     return process.pid

@@ -105,8 +105,9 @@ def conduct(
         status = _Status(plan, folder, watch)
         try:
             with _on_sigterm(status):
-                if min(workers, len(status.cells) - len(status.done)) > 1:
-                    side_by_side(shared, folder, workers, status, cancel=folder / CANCEL, leak_test=leak_test)
+                count = min(workers, len(status.cells) - len(status.done))
+                if count > 1:
+                    side_by_side(shared, folder, count, status, cancel=folder / CANCEL, leak_test=leak_test)
                 else:
                     work(shared, folder, status, leak_test=leak_test)
         except BaseException as error:

@@ -1,6 +1,6 @@
 """Who trains the cells: one worker, or several side by side, each with one thread.
 
-A small model gains little from a second thread; two cells on two cores take half the time of one after another. A worker takes a cell
+A second thread speeds a small model up less than a second cell uses a second core, most of all while it trains. A worker takes a cell
 by locking a file in its folder, and the system lets go of it however the worker ends, so any number of processes may share an
 experiment's folder. What a worker can't take it waits for, and goes on with if whoever had it is gone.
 """
