@@ -56,6 +56,7 @@ NOVELTY = 0.5  # the default
 FLOOR = 0.3  # the default: in `tune` the floors differed less than the seeds (docs/experiment.md)
 EXAMPLE = (200, 4_000)  # characters of an example
 TUNED_PAGES, TUNED_TOKENS, TUNED_SEEDS = 9_000, 500_000, (100, 101)
+THIRD_TOKENS, THIRD_SEEDS = 1_000_000, (100, 101, 102, 103)
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,14 @@ class Stated:
 
 @dataclass(frozen=True)
 class Trial:
-    """Something tried in `tune`: priors, and the set as a share of what is read."""
+    """Something tried in `tune`: priors, the set as a share of what is read, and how much is read with which seeds."""
 
     name: str
     stated: Stated
     share: float = 1.0
     arms: tuple[str, ...] = ("priors",)
+    tokens: int = TUNED_TOKENS
+    seeds: tuple[int, ...] = TUNED_SEEDS
 
 
 TRIED = (
@@ -94,7 +97,18 @@ TRIED = (
     Trial("tune-weighted-0.9", Stated(examples=400, weighted=True, novelty=0.9)),
     Trial("tune-weighted-single", Stated(examples=400, weighted=True), arms=("diversity-only",)),
     Trial("tune-weighted-1.0", Stated(examples=400, weighted=True, novelty=1.0)),
-)
+    # the third time: twice the tokens, so that as large a part of the pool is read as in the confirmatory plan, and twice the seeds
+    Trial("third-single", Stated(examples=400), arms=("random", "diversity-only"), tokens=THIRD_TOKENS, seeds=THIRD_SEEDS),
+    *(
+        Trial(f"third-{floor}-{novelty}", Stated(floor, examples=400, novelty=novelty), tokens=THIRD_TOKENS, seeds=THIRD_SEEDS)
+        for floor in (0.0, 0.3)
+        for novelty in (0.5, 0.7, 0.9, 1.0)
+    ),
+    Trial(
+        "third-weighted-0.9", Stated(examples=400, weighted=True, novelty=0.9), arms=("priors", "diversity-only"), tokens=THIRD_TOKENS,
+        seeds=THIRD_SEEDS,
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -391,16 +405,21 @@ def tune(posts: list[dict[str, Any]], web: list[dict[str, Any]], *, work_only: b
     seen, _ = halves(posts)
     lines = []
     for trial in TRIED:
-        size = Size(TUNED_PAGES, TUNED_TOKENS, round(trial.share * TUNED_TOKENS), "hare-1m", TUNED_SEEDS, (), 1.0, trial.stated)
-        arms = (Arm("random", crawl=True), Arm("priors", "priors"), *(Arm(m, m) for m in trial.arms if m not in ("random", "priors")))
-        plan = _plan(trial.name, "none: settings", arms, size, "tuning", TUNED_SEED)
+        size, plan, cells = tuning_plan(trial)
         folder = _folder(plan, plan.name)
-        cells = [cell for cell in plan.cells() if cell[0].name in trial.arms]
         if any(finished(folder, plan, *cell) is None for cell in cells):
             work(crawl_material(plan, posts, web, seen, size), folder, cells, judge=False)
         if not work_only:
             lines.append(f"{trial.stated}, set {trial.share:.0%} of what is read: {experiment.results(folder).arms()}")
     print("\n".join(lines), flush=True)
+
+
+def tuning_plan(trial: Trial) -> tuple[Size, Plan, list[tuple[Arm, int]]]:
+    """A trial as a plan; of its cells those that the trial asks for."""
+    size = Size(TUNED_PAGES, trial.tokens, round(trial.share * trial.tokens), "hare-1m", trial.seeds, (), 1.0, trial.stated)
+    arms = (Arm("random", crawl=True), Arm("priors", "priors"), *(Arm(m, m) for m in trial.arms if m not in ("random", "priors")))
+    plan = _plan(trial.name, "none: settings", arms, size, "tuning", TUNED_SEED)
+    return size, plan, [cell for cell in plan.cells() if cell[0].name in trial.arms]
 
 
 def minutes(timed: dict[str, str]) -> list[dict[str, Any]]:

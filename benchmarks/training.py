@@ -1,15 +1,20 @@
 """Is training fast, is it the same training, and how small should a step be? About 30 minutes on 2 cores.
 
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/training.py [SEEDS [STEPS]]
+    python benchmarks/training.py gpu       the larger models of the ladder on one GPU, in bf16; about 3 minutes, on the bundled pages
 
 Ours against the Hugging Face Trainer, like for like: hare-5m with a vocabulary of 8,192 from the same first weights, the same
 rows of 256 tokens in the same order, 16 a step, each page seeing itself alone in both, the same AdamW settings and rates, the
 same precision. One pair a seed, one after the other; a run's time is the median of its steps without the first three, which
 warm up. Both on one thread, in seconds of its processor time, so that whatever else the machine does is not counted.
+
+On a GPU the time is the clock's; operations are counted as each page needs them, which sees itself alone, and divided by those of the
+best bf16 matrix product measured there.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import time
@@ -17,16 +22,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import measure, ratio, real_data, write_results
+from _common import ROOT, earlier, measure, ratio, real_data, write_results
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from hare_lab import models, training
+from hare_lab.training.limits import memory_needed
 
 MODEL, VOCABULARY, CONTEXT, BATCH = "hare-5m", 8_192, 256, 16
 SEEDS, STEPS, WARM = 5, 60, 3
 POSTS = 3_000
 SHORT, ROWS, HELD_OUT = 300_000, (2, 4, 8, 16), 200  # the short budget, the sizes of a step that are tried on it, pages held out
 CLOCK = time.process_time
+ON_GPU = {"hare-250m": (16, 64), "hare-1.1b": (8, 64)}  # rows a pass, rows a step
+GPU_CONTEXT, GPU_STEPS = 2_048, 9
+DATASHEET = 989e12  # dense bf16 operations a second of an H100 or H200
 TRAINER = "transformers.Trainer (adamw_torch_fused, its default; position ids keep the pages apart)"
 
 
@@ -40,7 +49,44 @@ def main(seeds: int = SEEDS, steps: int = STEPS) -> None:
     measures = []
     for precision in ("fp32", "bf16"):
         measures += compare(packed, precision, seeds, steps)
-    write_results("training", [*measures, *small_steps(texts, tokenizer)])
+    there = earlier("training", lambda row: "_gpu" in row)
+    write_results("training", [*measures, *small_steps(texts, tokenizer), *there])
+
+
+def gpu() -> None:
+    """The larger models; the rows of the CPU stay as they are."""
+    there = earlier("training", lambda row: "_gpu" not in row)
+    pages = [json.loads(line)["text"] for line in (ROOT / "data" / "sample" / "pages.jsonl").open(encoding="utf-8")]
+    packed = training.pack(pages, training.train_tokenizer(pages, 32_000), GPU_CONTEXT)
+    seen = 2 * float(np.mean(packed.rows(np.arange(len(packed))).positions + 1))  # what a context has where it is one page
+    peak = models.matmul_peak("bf16", "cuda")
+    card = f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    rows = [measure("training.peak_gpu", peak / 1e12, unit="TFLOP/s", how=f"best bf16 product of random 8,192-square matrices, {card}")]
+    for name, (micro, batch) in ON_GPU.items():
+        model = models.build(name, vocabulary=32_000, seed=0)
+        work, tag = models.flops_per_token(model.config, seen), name.removeprefix("hare-").replace(".", "_")  # type: ignore[arg-type]
+        rates = {}
+        for compiled in (False, True):
+            torch.cuda.reset_peak_memory_stats()
+            settings = training.Settings(context=GPU_CONTEXT, batch=batch, micro=micro, precision="bf16", compiled=compiled)
+            stamps: list[float] = []
+            tokens = GPU_STEPS * batch * GPU_CONTEXT
+            training.fit(model, {"D1": packed}, tokens, settings=settings, watch=lambda _, to=stamps: to.append(time.perf_counter()))
+            rates[compiled] = batch * GPU_CONTEXT / _median(stamps)
+        rate = rates[True]
+        how = f"{name}, vocabulary 32,000, {batch} rows of {GPU_CONTEXT:,} tokens a step, {micro} a pass, bf16, layers compiled, {card}"
+        share = f"of the peak above ({rate * work / DATASHEET:.2f} of the data sheet's 989 TFLOP/s)"
+        memory = torch.cuda.max_memory_allocated() / 2**30
+        size = models.shape(name)
+        guess = memory_needed(sum(p.numel() for p in model.parameters()), size.layers, size.width, settings, "bf16") / 2**30
+        rows += [
+            measure(f"training.mfu_gpu_{tag}", rate * work / peak, target=0.45, how=f"{share}; median step of {GPU_STEPS}; {how}"),
+            measure(f"training.rate_gpu_{tag}", rate, unit="tokens/s", how=f"the same; {rates[False]:,.0f} where layers are not compiled"),
+            measure(f"training.memory_gpu_{tag}", memory, unit="GiB", better="lower", how=f"most in use; the estimate says {guess:.1f}"),
+        ]
+        del model
+        torch.cuda.empty_cache()
+    write_results("training", [*there, *rows])
 
 
 def compare(packed: training.Packed, precision: str, seeds: int, steps: int) -> list[dict[str, Any]]:
@@ -136,4 +182,7 @@ def _median(stamps: list[float]) -> float:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if sys.argv[1:] == ["gpu"]:
+        gpu()
+    else:
+        main(*map(int, sys.argv[1:]))

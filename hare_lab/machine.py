@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -21,3 +23,14 @@ def available_memory() -> int | None:
     if limit.exists() and (most := limit.read_text().strip()) != "max":
         free = min(free, int(most) - int(used.read_text()))
     return free
+
+
+@contextmanager
+def drawn_by(seed: int) -> Iterator[None]:
+    """Inside, torch draws as `seed` says, on the CPU and on a GPU; afterwards its random state is what it was."""
+    import torch
+
+    own = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=own):
+        torch.manual_seed(seed)
+        yield

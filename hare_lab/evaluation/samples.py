@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hare_lab.errors import InputError
 from hare_lab.evaluation.language_model import LanguageModel
+from hare_lab.machine import drawn_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +51,7 @@ def _goes_on(model: LanguageModel, prompt: str, tokens: int, temperature: float,
 
     ids = torch.tensor([[model.start, *model.encode([prompt])[0]][-max(1, model.context - tokens) :]]).to(model.model.device)
     how = {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature > 0 else {"do_sample": False}
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        torch.manual_seed(seed)
+    with drawn_by(seed), torch.inference_mode():
         written = model.model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, pad_token_id=model.start,
             eos_token_id=model.tokenizer.eos_token_id, **how,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hare_lab.errors import InputError
+from hare_lab.machine import drawn_by
 
 if TYPE_CHECKING:
     from transformers import MistralConfig, MistralForCausalLM
@@ -102,11 +103,9 @@ def config(name: str, *, vocabulary: int | None = None, **special: Any) -> Mistr
 
 def build(name: str, *, vocabulary: int | None = None, seed: int = 0, **special: Any) -> MistralForCausalLM:
     """A new model of that size, its weights drawn by `seed` and nothing else; the caller's random state stays as it was."""
-    import torch
     from transformers import MistralForCausalLM
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_by(seed):
         return MistralForCausalLM(config(name, vocabulary=vocabulary, **special))
 
 

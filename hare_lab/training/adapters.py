@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from hare_lab.machine import drawn_by
+
 RANK = 16
 ALPHA = 32  # the product is weighed by ALPHA / RANK; Hu et al. (2021), "LoRA", section 4.1, keep it fixed and turn the learning rate
 
@@ -18,11 +20,9 @@ ALPHA = 32  # the product is weighed by ALPHA / RANK; Hu et al. (2021), "LoRA", 
 def adapted(model: Any, new: Sequence[int], seed: int) -> Iterator[None]:
     """Within, only adapters in every linear layer, and the tables' rows of the tokens in `new`, are learnt; afterwards it is all in the
     model's own weights."""
-    import torch
     from peft import LoraConfig, get_peft_model
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawn_by(seed):
         wrapped = get_peft_model(
             model, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", bias="none", task_type="CAUSAL_LM")
         )

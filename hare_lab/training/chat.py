@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from hare_lab.errors import InputError
+from hare_lab.machine import drawn_by
 from hare_lab.training.conversations import Conversation, Message
 from hare_lab.training.examples import Example
 from hare_lab.training.new_tokens import add_tokens
@@ -146,8 +147,7 @@ def reply(
     given = torch.tensor([chat_prompt(talk, tokenizer)]).to(model.device)
     how = {"do_sample": True, "temperature": temperature, "top_k": 50} if temperature > 0 else {"do_sample": False}
     pad = next(token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None)
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        torch.manual_seed(seed)
+    with drawn_by(seed), torch.inference_mode():
         out = model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=tokens, pad_token_id=pad, **how)
     text: str = tokenizer.decode(out[0, given.shape[1] :], skip_special_tokens=True)
     return text.strip()

@@ -1,23 +1,27 @@
-"""The arithmetic of a training step, where transformers' own is slow on a CPU. Same numbers, fewer trips to memory.
+"""The arithmetic of a training step, where transformers' own is slow. Same numbers, fewer trips to memory.
 
 Three pieces replace theirs while a model trains, and are taken out again when it has: the loss, which never holds the scores
 of all tokens at once; the normalisation, which hands on the precision that the next product wants; and attention, which sees
-one page at a time, and in bf16 on a CPU multiplies matrices outright. Measured in benchmarks/training.py; see docs/training.md.
+one page at a time: in bf16 on a CPU it multiplies matrices outright, on a GPU its kernel is told where pages begin, so that no
+mask is made. On a GPU a layer may be compiled as well. Measured in benchmarks/training.py; see docs/training.md.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
 
-CHUNK = 512  # rows of scores at a time: times 8,192 tokens they stay in a cache
+CHUNK, GPU_CHUNK = 512, 4_096  # rows of scores at a time: on a CPU, times 8,192 tokens they stay in a cache; a GPU wants more to do
 PRODUCTS = 512  # up to this context, whole matrices of scores are cheaper on a CPU than the blocks of scaled_dot_product_attention
 NAME = "hare"
+GROUPED = "enable_gqa" in inspect.signature(varlen_attn).parameters  # torch before 2.12 wants a key for each query
 FAMILIES = ("mistral", "llama", "qwen2", "qwen3")  # whose attention and normalisation are the ones written here
 
 
@@ -37,18 +41,18 @@ class ChunkedLoss(torch.autograd.Function):
         else:
             ctx.rows, learnt, answers = None, hidden, targets
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        weights = table.to(hidden.dtype)
+        weights, some = table.to(hidden.dtype), chunk(hidden)
         if wanted:
             back, table_back = torch.empty_like(learnt), torch.zeros_like(table)
-        for at in range(0, len(learnt), CHUNK):
-            rows, answer = learnt[at : at + CHUNK], answers[at : at + CHUNK, None]
+        for at in range(0, len(learnt), some):
+            rows, answer = learnt[at : at + some], answers[at : at + some, None]
             shares = torch.softmax(rows @ weights.t(), -1, dtype=torch.float32)
             right = shares.gather(1, answer)
             total -= right.clamp_min(torch.finfo(torch.float32).tiny).log().sum()
             if wanted:
                 shares.scatter_(1, answer, right - 1)
                 slope = shares.to(rows.dtype)
-                torch.mm(slope, weights, out=back[at : at + CHUNK])
+                torch.mm(slope, weights, out=back[at : at + some])
                 if slope.dtype == torch.float32:
                     table_back.addmm_(slope.t(), rows)
                 else:
@@ -65,6 +69,11 @@ class ChunkedLoss(torch.autograd.Function):
         if ctx.rows is not None:
             back = back.new_zeros(ctx.shape).index_copy_(0, ctx.rows, back)
         return back, (table_back * slope), None, None
+
+
+def chunk(rows: Tensor) -> int:
+    """Rows of scores to hold at a time, where `rows` lie."""
+    return CHUNK if rows.device.type == "cpu" else GPU_CHUNK
 
 
 class ProductAttention(torch.autograd.Function):
@@ -109,11 +118,40 @@ def page_mask(pages: Tensor, window: int | None) -> Tensor | None:
     return ((pages[:, :, None] == pages[:, None, :]) & past)[:, None]
 
 
+def page_bounds(pages: Tensor) -> Tensor:
+    """Where pages begin, and the end, in rows laid end to end: int32 (n_pages + 1,). A row begins a page, whatever stands before it."""
+    starts = _new_pages(pages).flatten().nonzero().squeeze(1)
+    return F.pad(starts, (0, 1), value=pages.numel()).int()
+
+
+def _new_pages(pages: Tensor) -> Tensor:
+    new = torch.ones_like(pages, dtype=torch.bool)
+    new[:, 1:] = pages[:, 1:] != pages[:, :-1]
+    return new
+
+
+def _page_attention(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, scale: float, window: int | None) -> Tensor:
+    """Causal attention within pages of any length, on a GPU in bf16: (batch, heads, n, dim) to (batch, n, heads, dim)."""
+    batch, heads, n, dim = query.shape
+    if not GROUPED:
+        key, value = (part.repeat_interleave(heads // part.shape[1], 1) for part in (key, value))
+    q, k, v = (part.transpose(1, 2).reshape(batch * n, -1, dim).to(torch.bfloat16) for part in (query, key, value))
+    past = (window - 1 if window and window < n else -1, 0)
+    seen: Tensor = varlen_attn(q, k, v, bounds, bounds, n, n, scale=scale, window_size=past, **({"enable_gqa": True} if GROUPED else {}))
+    return seen.view(batch, n, heads, dim)
+
+
 def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float | None = None, **_: Any
-) -> tuple[Tensor, None]:
-    """Attention as transformers calls it; `attention_mask` is what `page_mask` made, as a bias where products are used."""
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float | None = None,
+    sliding_window: int | None = None, bounds: Tensor | None = None, **_: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """Attention as transformers calls it; `attention_mask` is what `page_mask` made, as a bias where products are used.
+
+    With `bounds`, as `page_bounds` gives them, there is no mask.
+    """
     scale = scaling or query.shape[-1] ** -0.5
+    if bounds is not None:
+        return _page_attention(query, key, value, bounds, scale, sliding_window), None
     if attention_mask is not None and attention_mask.dtype != torch.bool:
         seen = ProductAttention.apply(query, key, value, attention_mask, scale)
     else:
@@ -160,8 +198,7 @@ def loss_of(model: Any, dtype: torch.dtype) -> nn.Module:
 
 def own_losses(model: Any, tokens: Tensor, targets: Tensor, pages: Tensor, dtype: torch.dtype) -> Tensor:
     """The loss of each token, 0 where there is nothing to learn, flat; each page is read by itself."""
-    new = torch.ones_like(pages, dtype=torch.bool)
-    new[:, 1:] = pages[:, 1:] != pages[:, :-1]
+    new = _new_pages(pages)
     of = new.flatten().cumsum(0) - 1
     at = torch.arange(len(of), device=of.device)
     place = at - at[new.flatten()][of]
@@ -184,10 +221,15 @@ def own_losses(model: Any, tokens: Tensor, targets: Tensor, pages: Tensor, dtype
 def read(model: Any, tokens: Tensor, pages: Tensor, positions: Tensor, dtype: torch.dtype) -> Tensor:
     """The model's last hidden states (batch, n, width) in `dtype`, each token having seen its own page alone."""
     with torch.autocast(tokens.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        mask = page_mask(pages, getattr(model.config, "sliding_window", None))
-        if tokens.device.type == "cpu" and dtype == torch.bfloat16 and tokens.shape[1] <= PRODUCTS:
-            mask = _bias(mask, tokens, dtype)
-        seen = model.model(input_ids=tokens, position_ids=positions, attention_mask=mask, use_cache=False)
+        told: dict[str, Any] = {}
+        if tokens.device.type == "cuda" and dtype == torch.bfloat16:
+            told["bounds"] = page_bounds(pages)
+        else:
+            mask = page_mask(pages, getattr(model.config, "sliding_window", None))
+            if tokens.device.type == "cpu" and dtype == torch.bfloat16 and tokens.shape[1] <= PRODUCTS:
+                mask = _bias(mask, tokens, dtype)
+            told["attention_mask"] = mask
+        seen = model.model(input_ids=tokens, position_ids=positions, use_cache=False, **told)
     hidden: Tensor = seen.last_hidden_state.to(dtype)
     return hidden
 
@@ -200,25 +242,38 @@ def _bias(mask: Tensor | None, tokens: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 @contextmanager
-def hastened(model: Any) -> Iterator[None]:
-    """Train `model` with the pieces above; afterwards it is transformers' own again."""
+def hastened(model: Any, *, compiled: bool = False) -> Iterator[None]:
+    """Train `model` with the pieces above; afterwards it is transformers' own again.
+
+    `compiled`: each layer as one graph (`torch.compile`), made once for all layers; an evaluation amid training does without.
+    """
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     before = model.config._attn_implementation
-    if before == NAME or not suits(model):  # an evaluation amid training, or a model that is left as it is
+    if before == NAME:  # an evaluation amid training
+        with torch.compiler.set_stance("force_eager") if _are_compiled(model) else nullcontext():
+            yield
+        return
+    if not suits(model):  # it is left as it is
         yield
         return
     ALL_ATTENTION_FUNCTIONS.register(NAME, _attention)
-    norms = [module for module in model.modules() if type(module).__name__.endswith("RMSNorm")]
     model.config._attn_implementation = NAME
-    for norm in norms:
-        norm.forward = _norm(norm)
+    pieces = {norm: _norm(norm) for norm in model.modules() if type(norm).__name__.endswith("RMSNorm")}
+    if compiled:
+        pieces |= {layer: torch.compile(layer.forward) for layer in model.model.layers}
+    for module, forward in pieces.items():
+        module.forward = forward
     try:
         yield
     finally:
         model.config._attn_implementation = before
-        for norm in norms:
-            del norm.forward
+        for module in pieces:
+            del module.forward
+
+
+def _are_compiled(model: Any) -> bool:
+    return "forward" in vars(model.model.layers[0])
 
 
 def _norm(module: Any) -> Any:

@@ -35,11 +35,12 @@ def check_memory(model: Any, settings: Settings, precision: str, device: str, fo
     parameters = sum(p.numel() for p in model.parameters())
     learnt = sum(p.numel() for p in model.parameters() if p.requires_grad)
     needed = memory_needed(parameters, model.config.num_hidden_layers, model.config.hidden_size, settings, precision, learnt)
-    # the weights are in memory by now
-    free = available_memory() if device == "cpu" else None
-    if free is not None and needed - parameters * WEIGHT > free:
+    free = available_memory() if device == "cpu" else _free_on_gpu() if device == "cuda" else None
+    where = " on the GPU" if device == "cuda" else ""
+    loaded = next(model.parameters()).device.type == device  # its weights are in the memory that was looked at
+    if free is not None and needed - (parameters * WEIGHT if loaded else 0) > free:
         raise InputError(
-            f"training this model takes about {_gib(needed)} of memory and {_gib(free)} are free; take a smaller model, "
+            f"training this model takes about {_gib(needed)} of memory and {_gib(free)} are free{where}; take a smaller model, "
             "or fewer rows a pass (--micro)"
         )
     if folder:
@@ -51,6 +52,12 @@ def check_memory(model: Any, settings: Settings, precision: str, device: str, fo
                 f"checkpoints of this model take about {_gib(wanted)} and {_gib(room)} are free in {there}; free some "
                 "space or choose another folder"
             )
+
+
+def _free_on_gpu() -> int:
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0])
 
 
 def _gib(size: float) -> str:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from transformers import MistralForCausalLM
 
 EVALUATIONS = 10  # looks at the held-out rows, evenly over the run, the last after the last step
+# Compiling pays in runs of so many seconds, by an estimate: a share of the GPU's peak that layers reach uncompiled, or the time that
+# the CPU takes to launch one layer forward and back.
+PAYS, EAGER, LAUNCHES = 180.0, 0.3, 0.0025
 
 
 def fit(
@@ -96,10 +99,12 @@ def fit(
         checkpoints.restore(found, model, optimizer)
         begin, curve, spent = found.step, found.curve, found.seconds
     work, peak = _work(model, how.context), matmul_peak(precision, device.type) * accelerator.num_processes
+    seconds = max(work * per_step / (EAGER * peak), math.ceil(how.batch / how.micro) * model.config.num_hidden_layers * LAUNCHES) * steps
+    compiled = device.type == "cuda" and seconds > PAYS if how.compiled is None else how.compiled
     looks = {math.ceil(steps * (k + 1) / EVALUATIONS) for k in range(EVALUATIONS)} if heldout else set()
     saved, stopped = time.perf_counter(), False
     model.train()
-    with kernels.hastened(model):
+    with kernels.hastened(model, compiled=compiled):
         for step in range(begin, steps):
             started = time.perf_counter()
             rate = rate_at(step, steps, peak_rate, how.schedule, how.warmup)
@@ -227,7 +232,7 @@ def _job(
         ):
             digest.update(part)
     sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
-    settings = {key: value for key, value in plain(how).items() if key not in ("checkpoint_minutes", "precision")}
+    settings = {key: value for key, value in plain(how).items() if key not in ("checkpoint_minutes", "precision", "compiled")}
     weights = hashlib.blake2b(next(model.parameters()).detach().float().cpu().numpy().tobytes(), digest_size=8).hexdigest()
     kept = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     shape = {key: getattr(model.config, key, None) for key in sizes} | ({"kept as it is": kept} if kept else {})

@@ -39,7 +39,8 @@ def page_losses(model: MistralForCausalLM, rows: Packed, *, precision: str = "fp
             if kernels.suits(model):
                 hidden = kernels.read(model, tokens, page, positions, kind).flatten(0, 1)
                 table = model.lm_head.weight.to(hidden.dtype)
-                chunks = zip(hidden.split(kernels.CHUNK), targets.flatten().split(kernels.CHUNK), strict=True)
+                some = kernels.chunk(hidden)
+                chunks = zip(hidden.split(some), targets.flatten().split(some), strict=True)
                 each = [F.cross_entropy((h @ table.t()).float(), wanted, reduction="none", ignore_index=IGNORE) for h, wanted in chunks]
             else:
                 each = [kernels.own_losses(model, tokens, targets, page, kind)]

@@ -30,6 +30,7 @@ class Settings:
     precision : "auto" takes bf16 where the machine multiplies in it, fp32 elsewhere
     across_pages : let a token see the pages before its own in its row, as most training code does
     checkpoint_minutes : between two checkpoints, where a folder is given
+    compiled : whether layers are compiled; None: on a GPU, where the run is long enough for it to pay
     """
 
     context: int = 256
@@ -45,6 +46,7 @@ class Settings:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     across_pages: bool = False
     checkpoint_minutes: float = 2.0
+    compiled: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch", "micro"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hare_lab import models
 from hare_lab.errors import InputError
+from hare_lab.machine import drawn_by
 from hare_lab.priors import Priors
 from hare_lab.priors import default as default_priors
 from hare_lab.training import mixture
@@ -128,9 +129,8 @@ def continuation(model: Any, tokenizer: Any, prompt: str = "", *, tokens: int = 
 
     start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     ids = [*start, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        torch.manual_seed(seed)
-        given = torch.tensor([ids or [tokenizer.eos_token_id]])
+    with drawn_by(seed), torch.inference_mode():
+        given = torch.tensor([ids or [tokenizer.eos_token_id]]).to(model.device)
         out = model.generate(
             given, attention_mask=torch.ones_like(given), max_new_tokens=tokens, do_sample=temperature > 0,
             temperature=temperature or None, top_k=50 if temperature > 0 else None, pad_token_id=tokenizer.pad_token_id,
