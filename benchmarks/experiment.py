@@ -57,6 +57,7 @@ FLOOR = 0.3  # the default: in `tune` the floors differed less than the seeds (d
 EXAMPLE = (200, 4_000)  # characters of an example
 TUNED_PAGES, TUNED_TOKENS, TUNED_SEEDS = 9_000, 500_000, (100, 101)
 THIRD_TOKENS, THIRD_SEEDS = 1_000_000, (100, 101, 102, 103)
+FOURTH: dict[str, Any] = {"model": "hare-5m", "tokens": 2_000_000, "seeds": (100, 101, 102)}
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Trial:
     arms: tuple[str, ...] = ("priors",)
     tokens: int = TUNED_TOKENS
     seeds: tuple[int, ...] = TUNED_SEEDS
+    model: str = "hare-1m"
 
 
 TRIED = (
@@ -104,9 +106,17 @@ TRIED = (
         for floor in (0.0, 0.3)
         for novelty in (0.5, 0.7, 0.9, 1.0)
     ),
+    Trial("third-default", Stated(), tokens=THIRD_TOKENS, seeds=THIRD_SEEDS),
+    Trial("third-default-0.0-0.7", Stated(0.0, novelty=0.7), tokens=THIRD_TOKENS, seeds=THIRD_SEEDS),
     Trial(
         "third-weighted-0.9", Stated(examples=400, weighted=True, novelty=0.9), arms=("priors", "diversity-only"), tokens=THIRD_TOKENS,
         seeds=THIRD_SEEDS,
+    ),
+    # the fourth time: what the third could not tell apart, with the model and the budget of the confirmatory plan
+    Trial("fourth-single", Stated(examples=400), arms=("diversity-only",), **FOURTH),
+    *(
+        Trial(f"fourth-{floor}-{novelty}", Stated(floor, examples=400, novelty=novelty), **FOURTH)
+        for floor, novelty in ((0.3, 0.5), (0.3, 0.7), (0.0, 0.9))
     ),
 )  # fmt: skip
 
@@ -125,12 +135,20 @@ class Size:
     stated: Stated = Stated()
     pool_seed: int = SEED
     leaked: bool = True  # whether the leaked arm is among the arms
+    name: str = ""
 
 
 FULL = Size(15_000, 2_000_000, 2_000_000, "hare-5m", (0, 1, 2), (3, 4), 2.0, Stated(examples=400))
 WEIGHTED = Size(
     15_000, 2_000_000, 2_000_000, "hare-5m", (10, 11, 12), (13, 14), 2.0, Stated(examples=400, weighted=True, novelty=0.9), 2, leaked=False
 )
+LATEST = {
+    (floor, novelty): Size(
+        15_000, 2_000_000, 2_000_000, "hare-5m", (20, 21, 22), (23, 24), 2.0, Stated(floor, 400, novelty), 3, leaked=False,
+        name=f"crawl-like-{floor}-{novelty}",
+    )
+    for floor, novelty in ((0.3, 0.5), (0.3, 0.7), (0.0, 0.9))
+}  # fmt: skip
 PROXY = Size(15_000, 1_000_000, 1_000_000, "hare-1m", (0, 1, 2), (3, 4), 2.0)
 SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0, Stated(examples=40))
 
@@ -189,11 +207,13 @@ def confirmatory_plan(size: Size) -> Plan:
     told = f", which name {size.stated.examples} posts of other forums as good," if size.stated.examples else ""
     if size.stated.weighted:
         told += f" give each group of pages as much of the budget as it has of them and weigh novelty by {size.stated.novelty},"
+    if size.name:
+        told += f" have a floor of {size.stated.floor} and weigh novelty by {size.stated.novelty},"
     hypothesis = (
         f"On a crawl-like pool, at equal tokens, pages chosen by the priors{told} give fewer bits per byte on clean held-out posts, "
         "macro-averaged over labels, than pages drawn at random."
     )
-    name = "crawl-like-weighted" if size.stated.weighted else "crawl-like-told" if told else "crawl-like"
+    name = size.name or ("crawl-like-weighted" if size.stated.weighted else "crawl-like-told" if told else "crawl-like")
     return _plan(name, hypothesis, tuple(arms), size, "confirmatory", size.pool_seed)
 
 
@@ -285,7 +305,14 @@ def _prepared(name: str, rows: list[dict[str, Any]]) -> Prepared:
         return Prepared(pages, kept["vectors"], kept["quality"], kept["group"], corpus.token_counts(pages["text"]), kept_rows)
 
 
-def natural(posts: list[dict[str, Any]], labels: list[str], size: Size) -> list[dict[str, Any]]:
+def natural_plan(size: Size) -> Plan:
+    """Ours against random on posts as they are."""
+    hypothesis = "On posts as they are, pages chosen by the priors give fewer bits per byte, macro-averaged over labels, than random pages."
+    arms = (Arm("random", crawl=True), Arm("priors", "priors"))
+    return _plan(size.name.replace("crawl-like", "natural") or "natural", hypothesis, arms, size, "confirmatory", SEED, more=False)
+
+
+def natural_material(plan: Plan, posts: list[dict[str, Any]], labels: list[str], size: Size) -> experiment.Material:
     """The posts as they are, no copies or junk planted, no label made rare: is there anything left for priors to do?"""
     own = [row for row in posts if row["label"] in set(labels)]
     order = np.random.default_rng(SEED).permutation(len(own))
@@ -303,19 +330,28 @@ def natural(posts: list[dict[str, Any]], labels: list[str], size: Size) -> list[
         }
         for r in chosen
     ]
-    hypothesis = "On posts as they are, pages chosen by the priors give fewer bits per byte, macro-averaged over labels, than random pages."
-    arms = (Arm("random", crawl=True), Arm("priors", "priors"))
-    plan = _plan("natural", hypothesis, arms, size, "confirmatory", SEED, more=False)
     held, free = rows[:held_size], rows[held_size:]
-    data = prepared(free, deduplicate=True)
-    shared = experiment.material(
-        plan, data.pages.add_column("quality", data.quality.tolist()), data.vectors, default(), labels=data.group.tolist(),
-        held=Dataset.from_list([{"id": r["id"], "text": r["text"]} for r in held]), held_labels=[r["label"] for r in held],
-        crawl=Dataset.from_list([{"id": r["id"], "text": r["text"]} for r in free]),
+    data, stated = _prepared(f"natural-{SEED}-{len(free)}-{len(labels)}", free), size.stated
+    worth = judged(data, examples(posts, labels, stated.examples)) if stated.examples else data.quality
+    return experiment.material(
+        plan, data.pages.add_column("quality", worth.tolist()), data.vectors, default().turned(floor=stated.floor, novelty=stated.novelty),
+        labels=data.group.tolist(), held=Dataset.from_list([{"id": r["id"], "text": r["text"]} for r in held]),
+        held_labels=[r["label"] for r in held], crawl=Dataset.from_list([{"id": r["id"], "text": r["text"]} for r in free]),
     )  # fmt: skip
+
+
+def natural(posts: list[dict[str, Any]], labels: list[str], size: Size) -> list[dict[str, Any]]:
+    """Train on the posts as they are, and compare."""
+    plan = natural_plan(size)
+    shared = natural_material(plan, posts, labels, size)
     result = experiment.conduct(shared, _folder(plan, "natural"), workers=experiment.fitting(plan))
+    return natural_measures(result, size)
+
+
+def natural_measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
+    """The row of the natural pool."""
     gap = experiment.paired_difference(_of(result, "priors"), _of(result, "random"))
-    how = f"ours minus random on posts as they are ({len(free):,} pages), {gap.seeds} seeds; {result.verdict}"
+    how = f"ours minus random on {min(NATURAL_PAGES, size.pages):,} posts as they are, {gap.seeds} seeds; {result.verdict}"
     return [
         measure("experiment.bpb_difference_natural", gap.value, interval=(gap.low, gap.high), unit="bits/byte", better="lower", how=how)
     ]
@@ -378,9 +414,9 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
         ("delta", "leakage_delta", "points"),
         ("bits_delta", "leakage_bits_delta", "bits/byte"),
     )
-    for name, column, unit in told:
+    for name, column, unit in told if size.leaked else ():
         both = [dict(zip(part["seed"], part[column], strict=True)) for part in (score[score["arm"] == a] for a in ("leaked", "random"))]
-        if not size.leaked or not set(both[0]) & set(both[1]):
+        if not set(both[0]) & set(both[1]):
             continue
         leak = experiment.paired_difference(*both)
         how = f"leaked minus random, {leak.seeds} paired seeds; three in ten tokens of the leaked set are the benchmark; must be above zero"
@@ -416,7 +452,7 @@ def tune(posts: list[dict[str, Any]], web: list[dict[str, Any]], *, work_only: b
 
 def tuning_plan(trial: Trial) -> tuple[Size, Plan, list[tuple[Arm, int]]]:
     """A trial as a plan; of its cells those that the trial asks for."""
-    size = Size(TUNED_PAGES, trial.tokens, round(trial.share * trial.tokens), "hare-1m", trial.seeds, (), 1.0, trial.stated)
+    size = Size(TUNED_PAGES, trial.tokens, round(trial.share * trial.tokens), trial.model, trial.seeds, (), 1.0, trial.stated)
     arms = (Arm("random", crawl=True), Arm("priors", "priors"), *(Arm(m, m) for m in trial.arms if m not in ("random", "priors")))
     plan = _plan(trial.name, "none: settings", arms, size, "tuning", TUNED_SEED)
     return size, plan, [cell for cell in plan.cells() if cell[0].name in trial.arms]
