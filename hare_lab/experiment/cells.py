@@ -84,7 +84,7 @@ def run_cell(
 
     Returns
     -------
-    The cell's record: plan, arm, seed, tokens, bits per byte (macro, micro, natural), looks, scores, leakage, repeats.
+    The cell's record: plan, arm, seed, tokens, device, bits per byte (macro, micro, natural), looks, scores, leakage, repeats.
     """
     plan, folder = shared.plan, cell_folder(out, arm, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def run_cell(
     record = {
         "plan": plan.hash, "arm": arm.name, "seed": seed, "level": arm.level, "leaked": arm.leaked > 0, "tokens": report.tokens,
         "data": report.data, "set_tokens": {part: rows.tokens for part, rows in packed.items()}, "repeats": report.repeats,
-        "train_loss": report.last_loss, "tokens_per_second": report.tokens_per_second, "looks": looks.rows,
+        "device": built.device.type, "train_loss": report.last_loss, "tokens_per_second": report.tokens_per_second, "looks": looks.rows,
         **_scores(judged, shared, folder), **({"leakage": dict(leak_test(judged))} if leak_test else {}),
         "seconds": report.seconds + looks.seconds, "wall_seconds": time.perf_counter() - began,
     }  # fmt: skip
