@@ -436,13 +436,13 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
 
 
 def sooner(result: experiment.Experiment, tokens: float) -> experiment.TokensToTarget | None:
-    """Tokens to target with ours read after so many tokens, and random on its own way to the budget; None before both have curves."""
+    """Tokens to target with ours read after so many tokens, and the longest random arm that has a curve; None before both have one."""
     curves = result.curves[result.curves["constant"]]
     curve = lambda arm, most: {  # noqa: E731
         int(seed): [(t, loss) for t, loss in zip(one["tokens"], one["loss"], strict=True) if t <= most]
         for seed, one in curves[curves["arm"] == arm].groupby("seed")
     }
-    ours, other = curve("priors", tokens * 1.01), curve("random", np.inf)
+    ours, other = curve("priors", tokens * 1.01), curve("random-long", np.inf) or curve("random", np.inf)
     return experiment.tokens_to_target(ours, other, seed=SEED) if ours and other else None
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +258,33 @@ def test_a_page_beyond_the_window_is_forgotten(tokenizer):
     assert kernels.page_mask(pages, 8) is None
     mask = kernels.page_mask(pages, 3)
     assert mask[0, 0].sum(1).tolist() == [1, 2, 3, 3, 3, 3]
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=7, max_size=7), min_size=1, max_size=4))
+def test_bounds_say_of_pages_what_the_mask_says(rows):
+    """A GPU is told where pages begin; tokens between two bounds, and only they, may see one another."""
+    pages = torch.tensor(rows).sort(1).values
+    bounds = kernels.page_bounds(pages)
+    of = torch.bucketize(torch.arange(pages.numel()), bounds.long(), right=True)
+    told = [(of[None] == of[:, None])[at : at + 7, at : at + 7].tril() for at in range(0, pages.numel(), 7)]
+    mask = kernels.page_mask(pages, None)
+    assert torch.equal(torch.stack(told), torch.ones_like(torch.stack(told)).tril() if mask is None else mask[:, 0])
+    assert bounds[0] == 0 and bounds[-1] == pages.numel() and bounds.dtype == torch.int32
+
+
+def test_compiled_layers_are_each_in_one_piece_skipped_by_evaluations_and_taken_out_again(tokenizer, packed, monkeypatch):
+    read, stances = [], []
+    monkeypatch.setattr(torch, "compile", lambda forward: lambda *args, **more: read.append(1) or forward(*args, **more))
+    monkeypatch.setattr(torch.compiler, "set_stance", lambda stance: stances.append(stance) or nullcontext())
+    how = training.Settings(context=32, batch=4, micro=4, precision="fp32", compiled=True)
+    run = lambda settings: training.fit(new(tokenizer), {"D1": packed}, 256, settings=settings, heldout=packed)  # noqa: E731
+    found, plain = run(how), run(TINY)
+    assert losses(found) == losses(plain) and found.heldout_loss == plain.heldout_loss
+    assert len(read) >= 2 * 4 and stances == ["force_eager"] * 2  # two steps of four layers; each step is followed by a look
+    model = new(tokenizer)
+    with kernels.hastened(model, compiled=True):
+        assert kernels._are_compiled(model)
+    assert not kernels._are_compiled(model)
 
 
 def test_norms_and_biases_do_not_decay(tokenizer):

@@ -89,7 +89,7 @@ def run_cell(
     plan, folder = shared.plan, cell_folder(out, arm, seed)
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    settings = training.Settings(context=plan.context, batch=plan.batch, micro=plan.batch, schedule="constant")
+    settings = settings_of(plan)
     packed = {part: training.pack(pages["text"], shared.tokenizer, plan.context) for part, pages in shared.parts(arm, seed).items()}
     built = _new_model(shared, seed)
     total = plan.tokens_of(arm)
@@ -112,6 +112,13 @@ def run_cell(
     write_json(folder / DONE, record)
     shutil.rmtree(folder / training.CHECKPOINTS, ignore_errors=True)
     return record
+
+
+def settings_of(plan: Plan) -> training.Settings:
+    """How a plan's cells are trained; a large step in several passes, which give the same result in less memory."""
+    return training.Settings(
+        context=plan.context, batch=plan.batch, micro=min(plan.batch, training.Settings.micro), schedule="constant"
+    )  # fmt: skip
 
 
 class _Looks:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hare_lab.errors import InputError
-from hare_lab.experiment.cells import LeakTest, cell_folder, finished, run_cell
+from hare_lab.experiment.cells import LeakTest, cell_folder, finished, run_cell, settings_of
 from hare_lab.experiment.plan import Arm, Plan
 from hare_lab.experiment.setup import Material
 from hare_lab.machine import available_memory, cores
@@ -51,14 +51,13 @@ def fitting(plan: Plan) -> int:
     """How many workers this machine takes for a plan: one a core as far as memory goes; one where there is a GPU, or only one cell."""
     import torch
 
-    from hare_lab import models, training
+    from hare_lab import models
     from hare_lab.training.limits import memory_needed
 
     if torch.cuda.is_available():
         return 1
     size, numbers = models.shape(plan.model), models.parameters(plan.model, vocabulary=plan.vocabulary or None)
-    settings = training.Settings(context=plan.context, batch=plan.batch, micro=plan.batch)
-    one = BASE + memory_needed(numbers, size.layers, size.width, settings, "fp32")
+    one = BASE + memory_needed(numbers, size.layers, size.width, settings_of(plan), "fp32")
     free = available_memory()
     room = cores() if free is None else int(free // one)
     return max(1, min(cores(), room, len(plan.cells())))
