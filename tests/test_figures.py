@@ -290,7 +290,7 @@ def test_the_title_says_how_concentrated_the_corpus_is():
     points = make_points(100, 1)
     points["topic"] = ["a"] * 40 + ["b"] * 20 + ["c"] * 10 + ["d"] * 10 + ["unclustered"] * 20
     figure = figures.topic_map(points)
-    assert title(figure) == "Three of four topics hold 70\u00a0% of the pages"
+    assert title(figure) == "Three of four topics hold 70\u00a0% of all pages"
     assert "20\u00a0% unclustered" in figure.layout.title.subtitle.text
     assert "no unit" in figure.layout.meta["caption"]
 
@@ -313,7 +313,8 @@ def test_names_on_the_map_do_not_overlap(theme):
         (x0, x1), (y0, y1) = figure.layout.xaxis.range, figure.layout.yaxis.range
         wide = figure.layout.width - figure.layout.margin.l - figure.layout.margin.r
         high = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
-        centre = ((note.x - x0) / (x1 - x0) * wide + note.xshift, (note.y - y0) / (y1 - y0) * high + note.yshift)
+        right, up = (note.ax, -note.ay) if note.showarrow else (note.xshift, note.yshift)
+        centre = ((note.x - x0) / (x1 - x0) * wide + right, (note.y - y0) / (y1 - y0) * high + up)
         boxes.append((centre, max(map(len, lines)) * 0.5 * note.font.size, len(lines) * 1.2 * note.font.size))
     assert len(boxes) >= 10
     for (one, w, h), (other, v, k) in itertools.combinations(boxes, 2):
@@ -461,6 +462,166 @@ def test_a_word_is_broken_only_where_it_is_longer_than_two_lines(words):
 def test_a_name_on_the_map_is_made_of_whole_terms(terms):
     written = ", ".join(maps._written(", ".join(terms))).replace(",,", ",").split(", ")
     assert written[0] == terms[0] and written == terms[: len(written)]
+
+
+# --- what a title may claim ------------------------------------------------------------------------------------------
+
+
+def subtitle(figure):
+    return re.sub("<.*?>", "", figure.layout.title.subtitle.text)
+
+
+def test_the_best_of_the_largest_topics_is_not_called_the_best_of_all():
+    pages = pd.DataFrame({"topic": ["a"] * 30 + ["b"] * 20 + ["c"], "quality": [0.6] * 30 + [0.4] * 20 + [0.9]})
+    assert title(figures.quality_by_topic(pages, most=2)) == "Among the 2 largest topics, “a” reads best, “b” worst"
+    assert title(figures.quality_by_topic(pages)) == "“c” reads best, “b” worst"
+    long = pages.assign(topic=pages["topic"].map(lambda name: f"{name}bcdefgh, " * 4))
+    assert title(figures.quality_by_topic(long, most=2)).endswith("worst")
+    fills = [trace.line.color for trace in figures.quality_by_topic(pages, order=["c", "b", "a"]).data if trace.fill]
+    assert fills == [look.PALETTE[at] for at in (0, 2, 1)]
+
+
+@given(st.text(), st.integers(2, 40))
+def test_a_short_name_is_as_short_as_asked(name, length):
+    assert len(look.short(name, length)) <= length
+
+
+def test_a_short_name_ends_with_a_whole_term():
+    assert look.short("diet, fat, protein", 12) == "diet, fat…" and look.short("personal finance", 12) == "personal…"
+
+
+def make_calls(tuned, retrieval):
+    return pd.DataFrame({
+        "api": ["x", "y"], "origin": "yours", "requests": [100, 20], "tuned": tuned, "tuned_low": 0.0, "tuned_high": 100.0,
+        "retrieval": retrieval, "retrieval_low": 0.0, "retrieval_high": 100.0,
+    })  # fmt: skip
+
+
+def test_calls_are_compared_in_all_and_called_undecided_where_chance_may_be_all():
+    ahead_on_one_of_two = figures.calls_beside_paper(make_calls([30.0, 50.0], [35.0, 40.0]))
+    assert title(ahead_on_one_of_two) == "Tuned gets 40 of your 120 requests right, the rules 43: not decided"
+    assert "retrieval and rules" in ahead_on_one_of_two.data[1].name
+    assert title(figures.calls_beside_paper(make_calls([90.0, 90.0], [10.0, 10.0]))).endswith("the rules 12")
+
+
+@pytest.mark.parametrize(("last", "said"), [(5.02, "rose from 4.91 to 5.02"), (4.5, "fell from 4.91 to 4.50"), (4.914, "stayed at 4.91")])
+def test_a_curve_says_what_was_held_out(last, said):
+    steps = np.arange(100)
+    curve = pd.DataFrame({"tokens": 512 * steps, "loss": np.linspace(9.07, 3, 100), "heldout": np.nan})
+    curve.loc[[50, 99], "heldout"] = [4.91, last]
+    figure = figures.loss_curve(curve)
+    assert title(figure) == f"Held out, the loss {said} nats a token" and "held out" in {trace.name for trace in figure.data}
+    assert "in training it fell from 9.07" in subtitle(figure)
+    assert title(figures.loss_curve(curve.drop(columns="heldout"))).startswith("The loss fell from 9.07 to 3.0")
+
+
+@pytest.mark.parametrize("theme", figures.THEMES)
+def test_every_hole_has_its_name_and_the_frame_is_around_them(theme):
+    points = make_points(2_000, 20)
+    rng = np.random.default_rng(0)
+    x, y = np.array([[3.0], [1.0]]) + rng.uniform(-0.4, 0.4, (2, 10))
+    holes = pd.DataFrame({"topic": range(10), "name": [f"a long name {i}" for i in range(10)], "x": x, "y": y, "wanted": 0.1, "have": 0.0})
+    figure = figures.holes_map(points, holes, theme=theme)
+    assert len(figure.layout.annotations) == 10 and all(note.showarrow for note in figure.layout.annotations)
+    assert np.ptp(figure.layout.xaxis.range) < 0.5 * np.ptp(points["x"])
+
+
+def make_bits(pages):
+    return pd.DataFrame({
+        "model": "m", "group": list("abcd"), "bits_per_byte": [1.0, 2.0, 3.0, 4.0], "low": 0.5, "high": 4.5, "pages": pages,
+    })  # fmt: skip
+
+
+def test_topics_of_few_pages_are_not_ranked_and_have_no_interval():
+    figure = figures.bits_by_topic(make_bits([1, 9, 5, 4]))
+    assert title(figure) == "Hardest: “c”; easiest: “b”"
+    assert list(np.isnan(figure.data[0].error_x.array)) == [True, False, False, True] and "n = 9" in figure.layout.yaxis.ticktext[1]
+    assert title(figures.bits_by_topic(make_bits([1, 9, 4, 4]))) == "Too few held-out pages to rank the topics"
+
+
+def test_the_plane_says_how_many_methods_no_other_beats():
+    plane = pd.DataFrame({"method": ["priors", "a", "b", "c"], "budget": 10, "quality": [0.5, 0.6, 0.4, 0.4], "diversity": [5.0, 4, 6, 3]})
+    figure = figures.quality_diversity(plane, unit="UTF-8 bytes")
+    assert title(figure) == "No other method beats the priors on both; true of three of the four"
+    assert "10 UTF-8 bytes each" in subtitle(figure) and figure.layout.yaxis.title.text.endswith("UTF-8 byte")
+    assert "better and more diverse than every other" in title(figures.quality_diversity(plane.iloc[[0, 3]]))
+
+
+def test_every_arm_has_its_name_at_its_own_point():
+    arms = pd.DataFrame({
+        "arm": [f"arm {i}" for i in range(6)], "level": [0, 1, 1, 1, 1, 4], "leaked": False, "low": 0.1, "high": 0.3,
+        "score": [0.24, 0.2, 0.21, 0.2, 0.22, 0.2],
+    })  # fmt: skip
+    figure = figures.score_against_priors(arms, chance=0.25)
+    names = {note.text: note for note in figure.layout.annotations if note.text != "guessing"}
+    places = dict(zip(figure.data[0].hovertext, figure.data[0].x, strict=True))
+    assert {name: note.x for name, note in names.items()} == places and not any(note.bgcolor for note in names.values())
+    assert figure.layout.xaxis.range[1] < 4.5 and len({(note.x, note.y) for note in names.values()}) == 6
+
+
+def test_names_on_a_map_of_leaks_do_not_take_the_colours_of_leaks():
+    points = make_points(200, 3)
+    figure = figures.leaks_on_map(points, ["ngram"] * 20 + [""] * 180)
+    assert {note.font.color for note in figure.layout.annotations} == {look.INK}
+
+
+def make_gaps(have):
+    names = [f"topic {number}" for number in range(len(have))]
+    return pd.DataFrame({"topic": names, "name": names, "wanted": 0.04, "have": have, "low": have, "high": have})
+
+
+def test_a_bar_is_cut_only_where_it_would_flatten_the_others():
+    assert max(figures.wanted_and_have(make_gaps([0.01] * 20 + [0.063])).data[0].x) == 0.063
+    assert max(figures.wanted_and_have(make_gaps([0.01] * 20 + [0.8])).data[0].x) < 0.8
+
+
+def test_a_share_beyond_the_axis_is_no_dot():
+    table = pd.DataFrame({"name": list("abcd"), "before": [0.8, 0.05, 0.05, 0.05], "after": [0.0, 0.1, 0.1, 0.1], "wanted": 0.1})
+    arrows = [trace for trace in figures.composition(table).data if trace.marker.symbol == "triangle-right-open"]
+    assert [list(trace.customdata) for trace in arrows] == [[0.8]] and arrows[0].text[0] == "80\u00a0%"
+
+
+def make_scores(low, high):
+    return pd.DataFrame({"model": "m", "task": ["a", "b"], "value": 0.2, "low": low, "high": high, "chance": 0.25, "items": 1324})
+
+
+def test_a_score_below_guessing_is_said_to_be():
+    figure = figures.task_scores(make_scores([0.1, 0.1], [0.24, 0.4]))
+    assert title(figure) == "No score is surely above guessing, one surely below"
+    assert [note.text for note in figure.layout.annotations] == ["20.0\u00a0%   n = 1,324"] * 2
+
+
+def test_ties_among_reasons_are_named():
+    steps = pd.DataFrame({"step": ["replies", "schema", "off topic"], "pages": [100, 95, 90], "removed": [0, 5, 5]})
+    figure = figures.synthesis_funnel(steps)
+    assert title(figure) == "90 of 100 replies stay; two reasons take the most" and "“schema”, “off topic”" in subtitle(figure)
+    assert "“schema” takes the most" in title(figures.synthesis_funnel(steps.assign(removed=[0, 5, 4])))
+
+
+def test_text_on_a_tile_is_ink_or_paper_whichever_reads():
+    assert all(look.contrast(look.ink_on(color), color) >= 4 for color in look.PALETTE)
+    tiles = figures.coverage_treemap(make_gaps([0.01, 0.01, 0.02, 0.3]).assign(parent="")).data[0]
+    assert tiles.textfont.color[1] == look.INK
+
+
+def test_a_series_of_many_benchmarks_does_not_pile_up_at_zero():
+    deltas = pd.DataFrame({"model": "m", "benchmark": list("abcd"), "delta": 0.0})
+    assert len({trace.y[0] for trace in figures.leak_deltas(deltas).data}) == 4
+
+
+def test_an_opinion_of_nought_has_no_sign():
+    opinions = pd.DataFrame({"opinion": ["a", "b"], "adds": [-0.5, -0.0002]})
+    assert list(figures.quality_reasons(opinions, quality=0.5).data[0].text) == ["\u22120.50", "0.00"]
+
+
+def test_curves_are_compared_at_their_last_look():
+    curves = pd.DataFrame({"arm": ["a", "a", "b", "b"], "seed": 0, "tokens": [1, 2, 1, 2], "loss": [3.0, 2.0, 3.0, 2.5]})
+    assert title(figures.ablation_curves(curves)) == "“a” ends lowest, 0.500 below “b” at the last look"
+
+
+def test_shares_say_of_what():
+    assert title(figures.topic_sizes(make_table([50, 30, 20, 5]), of="the clustered pages")).endswith("of the clustered pages")
+    assert title(figures.topic_hierarchy(make_table([50, 30, 20, 5]))).endswith("of the clustered pages")
 
 
 # --- export ----------------------------------------------------------------------------------------------------------

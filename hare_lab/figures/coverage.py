@@ -48,6 +48,7 @@ def wanted_and_have(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     rows, names = list(range(len(shown))), [look.escape(name, 30) for name in shown["name"]]
     have, wanted = shown["have"].to_numpy(float), shown["wanted"].to_numpy(float)
     most = 1.15 * float(max(wanted.max(), np.quantile(have, 0.9), 1e-9))  # one giant would flatten everybody else
+    most = most if have.max() > 2 * most else max(most, float(have.max()), min(float(shown["high"].max()), 2 * most))
     beyond = [f" {look.percent(value)} ▸" if value > most else "" for value in have]
     said = [
         f"{name}<br>has {look.percent(h)}, wanted {look.percent(w)}<br>interval {look.percent(a)} to {look.percent(b)}"
@@ -102,6 +103,7 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         ids=[t["id"] for t in tiles], parents=[t["parent"] for t in tiles], labels=[t["label"] for t in tiles],
         values=[t["value"] for t in tiles], text=[t["said"] for t in tiles], texttemplate=[t["tile"] for t in tiles], branchvalues="total",
         hovertemplate="%{label}<br>%{text}<extra></extra>", tiling={"pad": 2},
+        textfont_color=[look.ink_on(_shade(t["times"])) for t in tiles],
         marker={
             "colors": [t["times"] for t in tiles], "colorscale": SCALE, "cmin": -2.2, "cmax": 2.2,
             "line": {"color": look.PAPER, "width": 2}, "cornerradius": 4, "showscale": True,
@@ -109,7 +111,7 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
                          "ticktext": ["a quarter", "half", "just so", "double", "4 times"], "outlinewidth": 0, "y": 1, "yanchor": "top"},
         },
     )  # fmt: skip
-    return figure.update_layout(margin={"l": 20, "b": 20})
+    return figure.update_layout(margin={"l": 20, "b": 20}, uniformtext={"minsize": 11, "mode": "hide"})
 
 
 def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
@@ -139,7 +141,7 @@ def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen
     missing = missing.sort_values("gap", ascending=False, kind="stable").head(HOLES)
     title = f"The widest hole lies at “{str(missing['name'].iloc[0])[: look.NAME]}”" if len(missing) else "The map has no hole"
     pages = look.plural(len(points), "page")
-    subtitle = f"grey: {pages}; ring: where a topic of which too little is there would lie, the larger the more is missing"
+    subtitle = f"the larger a ring, the more its topic lacks; grey: pages there, on the part of a map of {pages} with the holes"
     figure = look.canvas(title, subtitle, theme=theme, caption=f"{subtitle}. Near pages are alike; the axes have no unit")
     figure.add_trace(maps._trace(points, look.mix(look.GREY, look.INK, 0.1), "", "", rank=3, opacity=0.5))
     widest = float(missing["gap"].max()) if len(missing) else 1.0
@@ -147,16 +149,17 @@ def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen
         f"<b>{look.escape(name, 60)}</b><br>has {look.percent(have)}, wanted {look.percent(wanted)}"
         for name, have, wanted in zip(missing["name"], missing["have"], missing["wanted"], strict=True)
     ]
-    sizes = (look.theme_of(theme).text * 2.6 * np.sqrt(missing["gap"] / widest)).tolist()
+    sizes = (look.theme_of(theme).text * 1.3 * np.sqrt(missing["gap"] / widest)).tolist()
     figure.add_scattergl(
         x=missing["x"], y=missing["y"], mode="markers", hovertext=said, hovertemplate="%{hovertext}<extra></extra>", legendgroup=maps.MARKS,
-        marker={"symbol": "circle-open", "size": sizes, "color": UNDER, "line": {"width": 3}},
+        marker={"symbol": "circle-open", "size": sizes, "color": UNDER, "line": {"width": 2.5}},
     )  # fmt: skip
-    names = [_mark(name, x, y) for name, x, y in zip(missing["name"], missing["x"], missing["y"], strict=True)]
-    low, high, _ = maps._frame(points, names)
+    names = [_mark(*row) for row in zip(missing["name"], missing["x"], missing["y"], sizes, strict=True)]
+    low, high = _around_holes(points, missing)
+    inside = points["x"].between(low[0], high[0]) & points["y"].between(low[1], high[1])
     hidden: dict[str, Any] = {"visible": False, "constrain": "domain"}
     figure.update_layout(xaxis=hidden, yaxis={**hidden, "scaleanchor": "x"}, margin={"l": 12, "b": 12}, showlegend=False)
-    figure.layout.meta.update(labels=names, frame=(low, high), points=len(points))
+    figure.layout.meta.update(labels=names, frame=(low, high), points=max(1, int(inside.sum())))
     return maps.fit(figure)
 
 
@@ -268,11 +271,22 @@ def coverage_curve(curve: pd.DataFrame, *, radius: float | None = None, theme: s
     return figure.update_yaxes(title_text="covered", tickformat=".0%", range=[0, 1.05])
 
 
-def _mark(name: str, x: float, y: float) -> dict[str, Any]:
-    """A name for the map of holes to write, as `maps.fit` places them; it counts as large, so that it may stand on its ring."""
+def _around_holes(points: pd.DataFrame, holes: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """Lower and upper corner of the part of the map that has the holes and some land around them; the whole map where there is none."""
+    low, high, _ = maps._frame(points, [])
+    if holes.empty:
+        return low, high
+    whole = np.array(high) - np.array(low)
+    first, last = holes[["x", "y"]].min().to_numpy(float), holes[["x", "y"]].max().to_numpy(float)
+    room = np.maximum(0.3 * (last - first), 0.03 * whole)
+    return (first - room).tolist(), (last + room).tolist()
+
+
+def _mark(name: str, x: float, y: float, ring: float) -> dict[str, Any]:
+    """A name for the map of holes to write, as `maps.fit` places them: beside its ring, which is so many pixels wide."""
     parts = look.lines(str(name), 18, 2) or [""]
     return {"lines": [look.escape(part) for part in parts], "width": max(map(len, parts)), "pages": 0, "x": float(x), "y": float(y),
-            "color": look.readable_on_paper(UNDER, 7)}  # fmt: skip
+            "mark": round(0.5 * ring + 2, 1), "color": look.readable_on_paper(UNDER, 7)}  # fmt: skip
 
 
 def _gap_words(topics: pd.DataFrame) -> str:
@@ -302,9 +316,16 @@ def _tiles(topics: pd.DataFrame) -> list[dict[str, Any]]:
     return tiles
 
 
+def _shade(times: float) -> str:
+    """The colour that SCALE gives log2 of have over wanted."""
+    at = (times + 2.2) / 4.4 * (len(SCALE) - 1)
+    below = min(int(at), len(SCALE) - 2)
+    return look.mix(str(SCALE[below][1]), str(SCALE[below + 1][1]), at - below)
+
+
 def _tile(id: str, parent: str, name: str, have: float, wanted: float, *, head: bool = False) -> dict[str, Any]:
     times = float(np.clip(np.log2(have / wanted), -2, 2)) if wanted > 0 else 2.0
-    lines = "<br>".join(look.escape(line) for line in look.lines(name, 16, 2))
+    lines = "<br>".join(look.escape(line) for line in look.lines(name, 11, 3))
     tile = look.escape(name, 40) if head else f"{lines}<br>{look.percent(have)}"
     said = f"has {look.percent(have)}, wanted {look.percent(wanted)}"
     return {"id": id, "parent": parent, "label": look.escape(name, 60), "value": have, "said": said, "tile": tile, "times": times}

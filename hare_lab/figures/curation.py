@@ -50,7 +50,7 @@ def composition(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     )
     rows, names = list(range(len(shown))), [look.escape(name, 34) for name in shown[named]]
     values = shown[["before", "after", "wanted"]].to_numpy(float)
-    edge = _edge(values)
+    edge = _edge(values) or 1.0
     ends = np.column_stack([np.minimum(values[:, :2], edge), np.full(len(shown), np.nan)]).ravel()
     figure.add_scatter(
         x=ends, y=np.repeat(rows, 3), mode="lines", line={"color": look.GREY, "width": 3}, hoverinfo="skip", showlegend=False
@@ -59,13 +59,20 @@ def composition(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     dots = {column: {"color": color, "size": 13} for column, color in (("before", _BEFORE), ("after", look.KEPT))}
     for column, label, marker in (("wanted", "asked for", wanted), *((column, column, dot) for column, dot in dots.items())):
         share = shown[column].to_numpy(float)
-        figure.add_scatter(
-            x=np.minimum(share, edge), y=rows, mode="markers+text", marker=marker, name=label, hovertext=names, cliponaxis=False,
-            text=[f"{look.percent(value)} →" if value > edge else "" for value in share], textposition="top left",
-            textfont_color=look.QUIET, customdata=share, hovertemplate=f"%{{hovertext}}<br>{label}: %{{customdata:.1%}}<extra></extra>",
-        )  # fmt: skip
+        open_arrow = {"symbol": "triangle-right-open", "size": 16, "color": marker.get("color", look.INK), "line": {"width": 2.5}}
+        for beyond, drawn in ((False, marker), (True, open_arrow)):  # beyond the axis a share is no dot, which would look like one there
+            which = (share > edge) == beyond
+            if not which.any():
+                continue
+            figure.add_scatter(
+                x=np.minimum(share, edge)[which], y=np.array(rows)[which], mode="markers+text", marker=drawn, name=label, cliponaxis=False,
+                showlegend=not beyond, hovertext=np.array(names)[which], customdata=share[which], textfont_color=look.QUIET,
+                text=[look.percent(value) if beyond else "" for value in share[which]], textposition="top left",
+                hovertemplate=f"%{{hovertext}}<br>{label}: %{{customdata:.1%}}<extra></extra>",
+            )  # fmt: skip
     figure.update_layout(legend={"y": 1, "yanchor": "top"})
-    figure.update_xaxes(title_text="share of the tokens", tickformat=".0%", rangemode="tozero")
+    reach = [-0.025 * edge, 1.025 * edge]  # so that a dot at nought stays off its name
+    figure.update_xaxes(title_text="share of the tokens", tickformat=".0%", range=reach)
     return figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(rows) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK)
 
 
@@ -127,7 +134,7 @@ def before_after_map(points: pd.DataFrame, *, theme: str = "screen", color: str 
     return figure
 
 
-def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme: str = "screen") -> go.Figure:
+def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme: str = "screen", unit: str = "tokens") -> go.Figure:
     """Every method as a point, its other budgets as a curve: up is better, right is more diverse.
 
     Parameters
@@ -136,6 +143,7 @@ def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme
         One row a method and budget: `method`, `budget` (tokens), `quality` and `diversity`.
     budget : the one drawn as a point; None takes the middle one
     theme : screen, paper or talk
+    unit : what budgets are counted in, as a plural
 
     Raises
     ------
@@ -151,8 +159,9 @@ def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme
     budgets = np.sort(plane["budget"].unique())
     at = budgets[len(budgets) // 2] if budget is None else budgets[np.argmin(np.abs(budgets - budget))]
     points = plane[plane["budget"] == at]
-    subtitle = f"{look.plural(float(at), 'token')} each; the curves are budgets from {budgets[0]:,.0f} to {budgets[-1]:,.0f}"
+    subtitle = f"{float(at):,.0f} {unit[:20]} each; the curves are budgets from {budgets[0]:,.0f} to {budgets[-1]:,.0f}"
     figure = look.canvas(_finding(points), subtitle, theme=theme, right=17)
+    counted = look.escape(unit, 20)
     methods = sorted(plane["method"].unique(), key=lambda name: (name != OURS, name))
     for method, color in zip(methods, np.resize(look.PALETTE, len(methods)).tolist(), strict=True):
         curve = plane[plane["method"] == method].sort_values("budget")
@@ -161,10 +170,11 @@ def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme
             x=curve["diversity"], y=curve["quality"], mode="lines+markers", name=look.escape(method, 22), cliponaxis=False,
             line={"color": color, "width": 3 if method == OURS else 1.5}, marker={"size": large, "color": color, "opacity": 1},
             customdata=curve["budget"], legendrank=1 if method == OURS else 2,
-            hovertemplate=f"{look.escape(method, 22)}<br>%{{customdata:,}} tokens: quality %{{y:.3f}}, diversity %{{x:.1f}}<extra></extra>",
+            hovertemplate=f"{look.escape(method, 22)}<br>%{{customdata:,}} {counted}: "
+                          "quality %{y:.3f}, diversity %{x:.1f}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(title_text="diversity: effective number of different pages (Vendi score)", tickformat=",")
-    return figure.update_yaxes(title_text="mean quality by token", tickformat=".2f")
+    return figure.update_yaxes(title_text=f"mean quality by {counted.removesuffix('s')}", tickformat=".2f")
 
 
 def _edge(values: np.ndarray) -> float:
@@ -192,4 +202,14 @@ def _finding(points: pd.DataFrame) -> str:
     ahead = others[(others["quality"] >= quality) & (others["diversity"] >= diversity)]
     if len(ahead):
         return f"“{ahead['method'].iloc[0]}” is at least as good and as diverse as the priors"
-    return "No other method is as good and as diverse at once"
+    free = _unbeaten(points)
+    if free == 1:
+        return "The priors are better and more diverse than every other method"
+    return f"No other method beats the priors on both; true of {look.number(free)} of the {look.number(len(points))}"
+
+
+def _unbeaten(points: pd.DataFrame) -> int:
+    """How many methods no other equals on both and beats on one."""
+    values = points[["quality", "diversity"]].to_numpy(float)
+    beats = np.all(values[None] >= values[:, None], axis=2) & np.any(values[None] > values[:, None], axis=2)
+    return int((~np.any(beats, axis=1)).sum())

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from hare_lab.figures import look
 
+FEW_PAGES = 5  # of fewer the mean says little and a bootstrapped interval less
 MOST_GROUPS = 24  # rows of a figure that can be read; beyond it those whose models differ least are left out
 
 
@@ -19,7 +20,8 @@ def bits_by_topic(bits: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     Parameters
     ----------
     bits : DataFrame
-        One row a topic and model: model, group, bits_per_byte, low, high; no interval (NaN) draws a hollow dot.
+        One row a topic and model: model, group, bits_per_byte, low, high; no interval (NaN) draws a hollow dot. Where `pages` says
+        how many a topic has, those of fewer than FEW_PAGES have no interval and are not ranked.
     theme : screen, paper or talk
 
     Raises
@@ -33,15 +35,20 @@ def bits_by_topic(bits: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         return look.nothing("No topic to show", theme)
     look.need_numbers(bits, ["bits_per_byte"], "bits by topic")
     models = list(dict.fromkeys(bits["model"].astype(str)))
+    pages = bits.groupby("group")["pages"].max() if "pages" in bits.columns else None
+    if pages is not None:
+        few = bits["pages"] < FEW_PAGES
+        bits = bits.assign(low=bits["low"].mask(few), high=bits["high"].mask(few))
     wide = bits.pivot_table(index="group", columns="model", values="bits_per_byte", sort=False)[models]
     cut = len(wide) - MOST_GROUPS
     if cut > 0:
         spread = (wide.max(axis=1) - wide.min(axis=1)) if len(models) > 1 else wide[models[0]].sub(wide[models[0]].median()).abs()
         wide = wide.loc[spread.sort_values(ascending=False).index[:MOST_GROUPS]]
     wide = wide.sort_values(models[-1])
-    title = _bits_title(wide, models)
+    title = _bits_title(wide if pages is None else wide[(pages[wide.index] >= FEW_PAGES).to_numpy()], models, len(wide))
     lone = bits[bits["group"].isin(wide.index)]["low"].isna().any()
-    subtitle = "Held-out pages; lines: 95\u00a0% intervals over the pages" + ("; hollow: a single page" if lone else "")
+    hollow = "a single page" if pages is None else f"fewer than {look.number(FEW_PAGES)} pages, no interval and no rank"
+    subtitle = "Held-out pages; lines: 95\u00a0% intervals over the pages" + (f"; hollow: {hollow}" if lone else "")
     subtitle += f"; {cut} topics that differ least left out" if cut > 0 else ""
     height = min(1.25, 0.3 + 0.032 * len(wide))
     figure = look.canvas(
@@ -63,7 +70,8 @@ def bits_by_topic(bits: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         )  # fmt: skip
     figure.update_layout(showlegend=len(models) > 1, legend=_above())
     figure.update_xaxes(title_text="bits per byte (lower is better)", tickformat=".2f")
-    names = [look.escape(name, look.NAME) for name in wide.index]
+    counts = ["" if pages is None else f"  n = {pages[name]:,.0f}" for name in wide.index]
+    names = [look.escape(look.short(name)) + count for name, count in zip(wide.index, counts, strict=True)]
     return figure.update_yaxes(
         tickvals=list(place.values()), ticktext=names, range=[len(wide) - 0.4, -0.6], gridcolor=look.RULE, tickfont_color=look.INK
     )
@@ -90,9 +98,11 @@ def task_scores(scores: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     look.need_numbers(scores, ["value", "low", "high", "chance"], "task scores")
     models, tasks = list(dict.fromkeys(scores["model"].astype(str))), list(dict.fromkeys(scores["task"].astype(str)))
     above = scores["low"] > scores["chance"]
-    title = f"{_all(int(above.sum()), len(scores))} surely above guessing"
+    below = int((scores["high"] < scores["chance"]).sum())
+    title = f"{_all(int(above.sum()), len(scores))} surely above guessing" + (f", {look.number(below)} surely below" if below else "")
     subtitle = "Share of right answers; lines: 95\u00a0% intervals; dark ticks: what guessing reaches"
-    figure = look.canvas(title, subtitle, theme=theme, height=min(1.1, 0.3 + 0.09 * len(tasks)), right=2)
+    subtitle += "; n: questions" if "items" in scores.columns else ""
+    figure = look.canvas(title, subtitle, theme=theme, height=min(1.1, 0.3 + 0.09 * len(tasks)), right=17)
     text = look.theme_of(theme).text
     place = {task: row for row, task in enumerate(tasks)}
     for task, group in scores.groupby("task", sort=False):
@@ -113,13 +123,15 @@ def task_scores(scores: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
             error_x={"type": "data", "array": high - x, "arrayminus": x - low, "thickness": 1.8, "width": 0},
             hovertext=[look.escape(t, look.NAME) for t in own["task"]], hovertemplate="%{hovertext}: %{x:.1%}<extra></extra>",
         )  # fmt: skip
-        figure.add_scatter(
-            x=np.maximum(high, own["chance"]), y=y, mode="text", text=[f"  {v:.1%}" for v in x], textposition="middle right",
-            textfont={"size": round(0.85 * text), "color": look.QUIET}, hoverinfo="skip", cliponaxis=False, showlegend=False,
-        )  # fmt: skip
+        counts = [f"   n = {n:,.0f}" for n in own["items"]] if "items" in own.columns else [""] * len(own)
+        for at, value, count in zip(y, x, counts, strict=True):
+            figure.add_annotation(
+                x=1, xref="paper", y=at, xanchor="left", xshift=0.5 * text, showarrow=False, text=f"{100 * value:.1f}\u00a0%{count}",
+                font={"size": round(0.9 * text), "color": look.INK},
+            )  # fmt: skip
     figure.update_layout(showlegend=len(models) > 1, legend=_above())
     most = max(float(scores["high"].max()), float(scores["chance"].max()))
-    figure.update_xaxes(title_text="right answers", tickformat=".0%", range=[0, min(1.1, most * 1.1 + 0.03)])
+    figure.update_xaxes(title_text="right answers", tickformat=".0%", range=[0, min(1.02, 1.05 * most + 0.02)])
     names = [look.escape(task, look.NAME) for task in tasks]
     return figure.update_yaxes(
         tickvals=list(place.values()), ticktext=names, range=[len(tasks) - 0.45, -0.55], showgrid=False, tickfont_color=look.INK
@@ -183,14 +195,17 @@ def leaderboard(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     )
 
 
-def _bits_title(wide: pd.DataFrame, models: list[str]) -> str:
+def _bits_title(wide: pd.DataFrame, models: list[str], topics: int) -> str:
+    """The finding, from topics with pages enough; `topics` says how many there are in all."""
+    if len(wide) < min(2, topics):
+        return "Too few held-out pages to rank the topics"
     if len(models) == 1 and len(wide) == 1:
-        return f"“{str(wide.index[0])[:26]}” costs {wide[models[0]].iloc[0]:.2f} bits per byte"
+        return f"“{look.short(wide.index[0], 26)}” costs {wide[models[0]].iloc[0]:.2f} bits per byte"
     if len(models) == 1:
-        hard, easy = str(wide.index[-1])[:26], str(wide.index[0])[:26]
+        hard, easy = look.short(wide.index[-1], 26), look.short(wide.index[0], 26)
         return f"Hardest: “{hard}”; easiest: “{easy}”"
     means = wide.mean().sort_values()
-    best, other = str(means.index[0])[: look.NAME], str(means.index[1])[: look.NAME]
+    best, other = look.short(means.index[0], 16), look.short(means.index[1], 16)
     wins = int((wide[means.index[0]] < wide[means.index[1]]).sum())
     return f"“{best}” predicts better than “{other}” on {wins} of {len(wide)} topics"
 
@@ -208,7 +223,7 @@ def _board_words(table: pd.DataFrame, columns: list[Any]) -> tuple[str, str]:
     yours = table[table["origin"] == "yours"]
     if yours.empty:
         return "Models of about a billion parameters, by their average", subtitle
-    name = str(yours["model"].iloc[0])[: look.NAME]
+    name = look.short(yours["model"].iloc[0], 20)
     average = yours["average"].iloc[0] if "average" in table else float("nan")
     if average == average:
         below = int((table.loc[table["origin"] == "paper", "average"] < average).sum())
@@ -216,7 +231,9 @@ def _board_words(table: pd.DataFrame, columns: list[Any]) -> tuple[str, str]:
             f"“{name}” is ahead of {look.number(below)} of the paper's {look.number(int((table['origin'] == 'paper').sum()))} models",
             subtitle,
         )
-    return f"“{name}” among the paper's models: what was not measured stays empty", subtitle
+    asked = [column for column in columns if column != "average"]
+    measured = int(yours[asked].iloc[0].notna().sum())
+    return f"“{name}” beside the paper's models: {look.number(measured)} of {look.number(len(asked))} scores measured", subtitle
 
 
 def _row_name(model: object, origin: object) -> str:

@@ -93,7 +93,7 @@ def arm_differences(differences: pd.DataFrame, *, ours: str, baseline: str, them
     look.need_numbers(differences, ["value"], "arm differences")
     rows = differences.sort_values("value").reset_index(drop=True)
     title = _difference_title(rows, ours, baseline)
-    subtitle = f"Difference in held-out bits per byte, seed by seed; lines: 95\u00a0% intervals; left of zero is better than “{baseline}”"
+    subtitle = "Difference in held-out bits per byte, seed by seed; lines: 95\u00a0% intervals, each by itself; p (Holm): of all together"
     height = min(1.1, 0.34 + 0.075 * len(rows))
     figure = look.canvas(title, subtitle, theme=theme, height=height, right=2)
     text = look.theme_of(theme).text
@@ -114,15 +114,16 @@ def arm_differences(differences: pd.DataFrame, *, ours: str, baseline: str, them
         )  # fmt: skip
         figure.add_annotation(
             x=1, xref="paper", y=place, xanchor="right", showarrow=False, bgcolor=look.PAPER,
-            text=f"{_signed(float(row['value']))}   p {_p(float(row['p_holm']))}", font={"size": round(0.85 * text), "color": look.QUIET},
+            text=f"{_signed(float(row['value']))}   p (Holm) {_p(float(row['p_holm']))}",
+            font={"size": round(0.85 * text), "color": look.QUIET},
         )  # fmt: skip
     ends = np.nan_to_num(rows[["value", "low", "high"]].to_numpy(float), nan=0.0, posinf=reach, neginf=-reach)
     left, right = min(0.0, float(ends.min())), max(0.0, float(ends.max()))
     span = (right - left) or reach
     names = [f"<b>{look.escape(a, look.NAME)}</b>" if a == ours else look.escape(a, look.NAME) for a in rows["arm"]]
     figure.update_layout(showlegend=False)
-    where = f"bits per byte minus “{look.escape(baseline, look.NAME)}”"
-    figure.update_xaxes(title_text=where, range=[left - 0.08 * span, right + 0.4 * span], tickformat="+.2f")  # numbers stand on the right
+    where = f"bits per byte minus “{look.escape(baseline, look.NAME)}” (left of zero is better)"
+    figure.update_xaxes(title_text=where, range=[left - 0.08 * span, right + 0.45 * span], tickformat="+.2f")  # numbers stand on the right
     return figure.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=names, range=[len(rows) - 0.4, -0.6], showgrid=False, tickfont_color=look.INK
     )
@@ -161,7 +162,7 @@ def score_against_priors(
     subtitle = "Each point an arm, mean of its seeds; " + (
         "orange diamonds read the benchmark" if arms["leaked"].any() else "no arm read the benchmark"
     )
-    figure = look.canvas(title, subtitle, theme=theme, height=0.85, right=3)
+    figure = look.canvas(title, subtitle, theme=theme, height=0.85, right=3 if chance is None else 10)
     text = look.theme_of(theme).text
     place = arms.groupby("level").cumcount() - (arms.groupby("level")["arm"].transform("size") - 1) / 2
     arms = arms.assign(x=arms["level"] + 0.13 * place)  # arms of one level stand side by side
@@ -179,21 +180,60 @@ def score_against_priors(
             hovertemplate="%{hovertext}<br>%{y:.3f}<extra></extra>",
         )  # fmt: skip
     if chance is not None:
-        words = {"text": "guessing", "showarrow": False, "xanchor": "right", "yanchor": "bottom"}
+        words = {"text": "guessing", "showarrow": False, "xanchor": "left", "xshift": 0.3 * text}
         figure.add_hline(y=chance, line={"color": look.INK, "width": 1.5, "dash": "dot"})
         figure.add_annotation(x=1, xref="paper", y=chance, font={"size": round(0.9 * text), "color": look.INK}, **words)
-    drawn = arms[[c for c in (score, "low", "high") if c in arms]].to_numpy(float)
-    reach = float(np.ptp(drawn[np.isfinite(drawn)])) or 1e-3
-    for _, group in arms.groupby("level"):
-        values = _apart(group[score].to_numpy(float), 0.045 * reach)
-        for name, x, y, leaked in zip(group["arm"], [group["x"].max()] * len(group), values, group["leaked"], strict=True):
-            figure.add_annotation(
-                x=x, y=y, text=look.escape(name, 20), showarrow=False, xanchor="left", xshift=text, bgcolor=look.PAPER, borderpad=0,
-                font={"size": round(0.9 * text), "color": look.readable_on_paper(look.LOST) if leaked else look.INK},
-            )  # fmt: skip
-    top = float(arms["level"].max())
-    figure.update_xaxes(title_text="human priors at work in the choice of pages", range=[-0.3, top + 1.1], dtick=1)
-    return figure.update_yaxes(title_text=look.escape(unit))
+    low, high = _whiskers(arms, score)
+    ends = (float(arms["x"].min()) - 0.3, float(arms["x"].max()) + 0.3)
+    bottom, top = (float(edge([*whiskers, *([] if chance is None else [chance])])) for edge, whiskers in ((np.min, low), (np.max, high)))
+    pad = 0.06 * (top - bottom) or 1e-3
+    highest = _name_points(figure, arms, low, high, ends, pad, chance)
+    figure.update_xaxes(title_text="human priors at work in the choice of pages", range=ends, dtick=1)
+    return figure.update_yaxes(title_text=look.escape(unit), range=[bottom - pad, max(top, highest) + pad])
+
+
+def _whiskers(arms: pd.DataFrame, score: str) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end of each arm's interval; the point itself where there is none."""
+    value = arms[score].to_numpy(float)
+    low, high = (arms[c].to_numpy(float) if c in arms else value for c in ("low", "high"))
+    return np.where(np.isfinite(low), low, value), np.where(np.isfinite(high), high, value)
+
+
+def _name_points(
+    figure: go.Figure, arms: pd.DataFrame, low: np.ndarray, high: np.ndarray, ends: tuple[float, float], line: float, chance: float | None
+) -> float:
+    """Each arm's name above its own whisker, tied to it by a thin line; on the side where it stands lower, above what is in the way.
+
+    From the right to the left, so that a name passes over those of its neighbours. `line` is the height of one in units of the score;
+    returns how high the highest stands.
+    """
+    theme = look.theme_of(figure.layout.meta["theme"])
+    size = round(0.9 * theme.text)
+    letter = 0.56 * size * (ends[1] - ends[0]) / (theme.width - 9 * theme.text)
+    x, names = arms["x"].to_numpy(float), [look.escape(name, 20) for name in arms["arm"]]
+    taken = [(at - 0.3 * letter, at + 0.3 * letter, a, b) for at, a, b in zip(x, low, high, strict=True)]
+    taken += [] if chance is None else [(*ends, chance, chance)]
+    order = np.argsort(-x, kind="stable")
+    for turn, arm in enumerate(order):
+        lines = [(x[other], x[other], high[other], math.inf) for other in order[turn + 1 :]]  # of those that have no name yet
+        wide = letter * (len(arms["arm"].iloc[arm][:20]) + 1)
+        sides = [side for side in ((x[arm], x[arm] + wide), (x[arm] - wide, x[arm])) if ends[0] <= side[0] and side[1] <= ends[1]]
+        tries = [(*side, y - 0.5 * line, y + 0.5 * line) for y in high[arm] + line * np.arange(0.8, 80, 0.4) for side in sides or [ends]]
+        box = next((box for box in tries if not _hits([*taken, *lines], *box)), tries[0])
+        y, right = (box[2] + box[3]) / 2, box[0] < x[arm]
+        taken += [box, (x[arm], x[arm], high[arm], y)]
+        figure.add_shape(type="line", x0=x[arm], x1=x[arm], y0=high[arm], y1=y + 0.4 * line, line={"color": look.GREY, "width": 1})
+        color = look.readable_on_paper(look.LOST) if arms["leaked"].iloc[arm] else look.INK
+        figure.add_annotation(
+            x=x[arm], y=y, text=names[arm], showarrow=False, xanchor="right" if right else "left", xshift=-3 if right else 3,
+            font={"size": size, "color": color},
+        )  # fmt: skip
+    return float(max(box[3] for box in taken))
+
+
+def _hits(taken: list[tuple[float, float, float, float]], left: float, right: float, low: float, high: float) -> bool:
+    """Whether a box overlaps one that is taken; each is left, right, low, high."""
+    return any(left < b and a < right and low < d and c < high for a, b, c, d in taken)
 
 
 def _mean_curve(arm: pd.DataFrame) -> pd.DataFrame:
@@ -210,7 +250,7 @@ def _curves_title(ends: dict[str, pd.DataFrame]) -> str:
     if len(last) == 1:
         return f"“{last[0][1][: look.NAME]}” ends at {last[0][0]:.3f} bits per byte"
     (best, name), (worst, other) = last[0], last[-1]
-    return f"“{name[: look.NAME]}” ends lowest, {worst - best:.3f} bits per byte below “{other[: look.NAME]}”"
+    return f"“{look.short(name, 18)}” ends lowest, {worst - best:.3f} below “{look.short(other, 18)}” at the last look"
 
 
 def _name_ends(figure: go.Figure, ends: dict[str, pd.DataFrame], theme: str) -> float:

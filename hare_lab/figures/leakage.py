@@ -52,7 +52,7 @@ def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") 
             textangle=0, hovertemplate="%{hovertext}<br>%{x:,} pages " + WAYS[way][0] + "<extra></extra>",
         )  # fmt: skip
     figure.update_layout(barmode="stack", bargap=0.45, legend={"x": 1.01, "y": 1, "xanchor": "left", "traceorder": "normal"})
-    figure.update_xaxes(title_text="pages")
+    figure.update_xaxes(title_text="pages; one that gives items away in two ways counts twice")
     return figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK
     )
@@ -164,8 +164,11 @@ def leak_deltas(deltas: pd.DataFrame, *, own: Sequence[str] = (), theme: str = "
     top = deltas.iloc[int(deltas["delta"].to_numpy(float).argmax())]
     title = f"{str(top['model'])[: look.NAME]} completes {str(top['benchmark'])[:16]} {top['delta']:.3g} points better than its paraphrase"
     subtitle = "each dot: a model on a benchmark; right of zero it completes the benchmark better than a paraphrased copy"
-    figure = look.canvas(title, subtitle, theme=theme, height=min(1.15, 0.42 + 0.055 * len(rows)), right=15)
+    figure = look.canvas(title, subtitle, theme=theme, height=min(1.4, 0.42 + 0.07 * len(rows)), right=15)
     benchmarks = list(dict.fromkeys(deltas["benchmark"]))
+    tested = deltas.groupby("model")["benchmark"]
+    dodge = 0.7 * ((tested.cumcount() + 0.5) / tested.transform("size") - 0.5)  # many lie at zero, one over the other
+    deltas = deltas.assign(row=deltas["model"].map(rows) + dodge)
     for at, benchmark in enumerate(benchmarks):
         part = deltas[deltas["benchmark"] == benchmark]
         bars = None
@@ -173,8 +176,9 @@ def leak_deltas(deltas: pd.DataFrame, *, own: Sequence[str] = (), theme: str = "
             bars = {"type": "data", "symmetric": False, "array": (part["high"] - part["delta"]).fillna(0),
                     "arrayminus": (part["delta"] - part["low"]).fillna(0), "thickness": 2}  # fmt: skip
         figure.add_scatter(
-            x=part["delta"], y=[rows[model] for model in part["model"]], mode="markers", name=look.escape(benchmark, 20), error_x=bars,
-            marker={"size": 12, "color": look.PALETTE[at % len(look.PALETTE)], "symbol": at % 8, "line": {"color": look.PAPER, "width": 1}},
+            x=part["delta"], y=part["row"], mode="markers", error_x=bars,
+            name=look.escape(benchmark, 20),
+            marker={"size": 10, "color": look.PALETTE[at % len(look.PALETTE)], "symbol": at % 8, "line": {"color": look.PAPER, "width": 1}},
             customdata=[look.escape(model, 40) for model in part["model"]],
             hovertemplate="%{customdata}, " + look.escape(benchmark, 20) + ": %{x:.2f} points<extra></extra>",
         )  # fmt: skip

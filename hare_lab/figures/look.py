@@ -92,6 +92,11 @@ def readable_on_paper(color: str, ratio: float = 4.5) -> str:
     return next((shade for shade in shades if contrast(shade) >= ratio), INK)
 
 
+def ink_on(color: str) -> str:
+    """The colour of text on `color` that reads better: our ink, or paper."""
+    return INK if contrast(INK, color) >= contrast(PAPER, color) else PAPER
+
+
 def _channels(color: str) -> tuple[float, float, float]:
     red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return red, green, blue
@@ -184,6 +189,15 @@ def _break(text: str, width: int) -> int:
     if end <= 2 * width:
         return end
     return space if space > 0 else width
+
+
+def short(name: object, length: int = NAME) -> str:
+    """A name of at most `length` letters: cut after one of its terms, else after a word, else within the only one. Not escaped."""
+    text = _UNPRINTABLE.sub(" ", str(name)).strip()
+    if len(text) <= length:
+        return text
+    cut = next((at for at in (text.rfind(mark, 1, length) for mark in ", ") if at > 0), length - 1)
+    return text[:cut].rstrip(" ,;") + "…"
 
 
 def number(count: float) -> str:

@@ -58,7 +58,7 @@ def topic_map(
     written = labels or ("topic" if scaled and "topic" in points.columns else None if scaled else color)
     topics = _names(points[written], written) if written else None
     title, subtitle = _scale_words(points, color, topics) if scaled else _topic_words(points, color)
-    names = _labels(points, topics, order, tinted=not scaled) if topics is not None else []
+    names = _labels(points, topics, order, tinted=not scaled and written == color) if topics is not None else []
     low, high, beyond = _frame(points, names)
     far = f"; up to {look.plural(beyond, 'page')} lie beyond the edge: drag, or scroll out" if beyond else ""
     caption = f"Each point is a page, coloured by {color}; {subtitle}{far}"
@@ -113,7 +113,7 @@ def _by_topic(points: pd.DataFrame, color: str, order: Sequence[str] | None) -> 
         heads = [look.escape(name, HEAD) for name in names[small]]
         traces.append(_trace(points[small], names[small].map(muted).tolist(), label, heads, rank=2))
     for name in named:
-        label = f"{look.percent(sizes[name] / len(points))}  {look.escape(name, 24)}"
+        label = f"{look.percent(sizes[name] / len(points))}  {look.escape(look.short(name, 24))}"
         traces.append(_trace(points[names == name], colors[name], label, look.escape(name, HEAD), rank=1))
     return traces
 
@@ -187,7 +187,7 @@ def _names(values: pd.Series, column: str) -> pd.Series:
 def _labels(points: pd.DataFrame, topics: pd.Series, order: Sequence[str] | None, *, tinted: bool) -> list[dict[str, Any]]:
     """Name, place and colour of the topics to name: the largest, then those that lie far from all names, so that no island is nameless.
 
-    `tinted` writes them in the colour of their points.
+    `tinted` writes them in the colour of their points, which is theirs only where they are what the points are coloured by.
     """
     sizes = topics.value_counts()
     colors = look.colors_of(sizes, order)
@@ -242,23 +242,30 @@ def _frame(points: pd.DataFrame, labels: list[dict[str, Any]]) -> tuple[list[flo
 
 
 def _place(labels: list[dict[str, Any]], middle: np.ndarray, unit: float, box: np.ndarray, theme: look.Theme) -> list[dict[str, Any]]:
-    """Write each name at its topic's middle, or as near as a free place allows; a name with none is left to the legend."""
+    """Write each name at its topic's middle, or as near as a free place allows; a name with none is left to the legend.
+
+    A thin line leads from a name that stands beside its point back to it. A label with a `mark`, the radius in pixels of a ring at its
+    point, stands off every such ring.
+    """
     size = round(0.88 * theme.text, 1)
-    taken: list[tuple[np.ndarray, np.ndarray]] = []
+    points = [(np.array([label["x"], label["y"]]) - middle) / unit * [1, -1] + box / 2 for label in labels]
+    taken = [(point, np.full(2, label["mark"])) for label, point in zip(labels, points, strict=True) if label.get("mark")]
     written = []
-    for label in labels:
-        point = (np.array([label["x"], label["y"]]) - middle) / unit * [1, -1] + box / 2
+    for label, point in zip(labels, points, strict=True):
         half = np.array([label["width"] * 0.29 * size + 4, len(label["lines"]) * 0.64 * size + 2])
-        shift = next((s for s in _shifts(half, label["pages"]) if _is_free(point + s, half, taken, box)), None)
+        shifts = _around(half + label["mark"]) if label.get("mark") else _shifts(half, label["pages"])
+        shift = next((s for s in shifts if _is_free(point + s, half, taken, box)), None)
         if shift is None:
             continue
         taken.append((point + shift, half))
+        led = bool((np.abs(shift) > half).any())
+        place = {"ax": float(shift[0]), "ay": float(shift[1])} if led else {"xshift": float(shift[0]), "yshift": float(-shift[1])}
         written.append(
-            {"x": label["x"], "y": label["y"], "xshift": float(shift[0]), "yshift": float(-shift[1]), "showarrow": False,
-             "text": "<br>".join(f"<b>{line}</b>" for line in label["lines"]), "captureevents": False,
+            {"x": label["x"], "y": label["y"], **place, "showarrow": led, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": look.QUIET,
+             "standoff": label.get("mark", 0), "text": "<br>".join(f"<b>{line}</b>" for line in label["lines"]), "captureevents": False,
              "font": {"size": size, "color": label["color"], "shadow": HALO}}
         )  # fmt: skip
-    return written
+    return sorted(written, key=lambda name: not name["showarrow"])  # no line over a name that stands at its point
 
 
 def _shifts(half: np.ndarray, pages: int) -> list[np.ndarray]:
@@ -267,6 +274,12 @@ def _shifts(half: np.ndarray, pages: int) -> list[np.ndarray]:
     rings = [0.5, 0.9, 1.3, 1.8] if pages >= 30 else [1.5, 2.0]
     around = [np.array([np.cos(a) * half[0] * 0.8, np.sin(a) * half[1]]) * ring for ring in rings for a in angles]
     return [np.zeros(2), *around] if pages >= 30 else around
+
+
+def _around(half: np.ndarray) -> list[np.ndarray]:
+    """Places to try for a name that stands off its ring: on ever wider ones, since it has to stand somewhere."""
+    angles = np.deg2rad(np.arange(0, 360, 15))
+    return [np.array([np.cos(a), np.sin(a)]) * (half + out) for out in range(3, 400, 12) for a in angles]
 
 
 def _is_free(at: np.ndarray, half: np.ndarray, taken: list[tuple[np.ndarray, np.ndarray]], box: np.ndarray) -> bool:
@@ -286,19 +299,19 @@ def _topic_words(points: pd.DataFrame, color: str) -> tuple[str, str]:
     return concentration(sizes.to_numpy(float) / len(names), noun), " · ".join([*parts, _AXES])
 
 
-def concentration(shares: np.ndarray, noun: str = "topic") -> str:
-    """Who holds most of the text, as a sentence: the fewest groups with half of the pages, or how few there are."""
+def concentration(shares: np.ndarray, noun: str = "topic", of: str = "all pages") -> str:
+    """Who holds most of the text, as a sentence: the fewest groups with half of `of`, or how few there are."""
     shares = np.sort(shares)[::-1]
     if shares.size == 0:
         return f"No {noun} stands out: every page is unclustered"
     if shares.size == 1:
-        return f"One {noun} holds {look.percent(shares[0])} of the pages"
+        return f"One {noun} holds {look.percent(shares[0])} of {of}"
     if shares.sum() < 0.5:
-        return f"{look.number(shares.size)} {noun}s hold only {look.percent(shares.sum())} of the pages"
+        return f"{look.number(shares.size)} {noun}s hold only {look.percent(shares.sum())} of {of}"
     few = int(np.searchsorted(np.cumsum(shares), 0.5 - 1e-9)) + 1
     few = max(few, min(3, shares.size - 1))  # three are easier to hold in mind than one, and say as much
     held = look.percent(shares[:few].sum())
-    return f"{look.number(few)} of {look.number(shares.size)} {noun}s {'holds' if few == 1 else 'hold'} {held} of the pages"
+    return f"{look.number(few)} of {look.number(shares.size)} {noun}s {'holds' if few == 1 else 'hold'} {held} of {of}"
 
 
 def _scale_words(points: pd.DataFrame, color: str, topics: pd.Series | None) -> tuple[str, str]:

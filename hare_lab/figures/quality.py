@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -63,7 +65,9 @@ def rule_failures(table: pd.DataFrame, *, pages: int, theme: str = "screen") -> 
     return figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(rows) - 0.4, -0.6], showgrid=False, tickfont_color=look.INK)
 
 
-def quality_by_topic(pages: pd.DataFrame, *, floor: float | None = None, theme: str = "screen", most: int = RIDGES) -> go.Figure:
+def quality_by_topic(
+    pages: pd.DataFrame, *, floor: float | None = None, theme: str = "screen", most: int = RIDGES, order: Sequence[str] | None = None
+) -> go.Figure:
     """How quality spreads within each topic: a ridge for each, the best topic on top.
 
     Parameters
@@ -73,6 +77,7 @@ def quality_by_topic(pages: pd.DataFrame, *, floor: float | None = None, theme: 
     floor : score below which a page is left out; None draws no line
     theme : screen, paper or talk
     most : topics to show, the largest ones
+    order : topic names in the order in which they take colours; see `look.colors_of`
 
     Raises
     ------
@@ -91,8 +96,8 @@ def quality_by_topic(pages: pd.DataFrame, *, floor: float | None = None, theme: 
         return look.nothing("No topic to show", theme)
     middles = named[named["topic"].isin(large)].groupby("topic")["quality"].median().sort_values(ascending=False, kind="stable")
     names = [str(name) for name in middles.index]
-    colors = look.colors_of(sizes)
-    title = f"“{_short(names[0])}” reads best, “{_short(names[-1])}” worst" if len(names) > 1 else "One topic"
+    colors = look.colors_of(sizes, order)
+    title = _best_and_worst(names, len(sizes))
     left = (
         f"the {len(names)} largest of {look.plural(len(sizes), 'topic')}" if len(sizes) > len(names) else look.plural(len(names), "topic")
     )
@@ -119,7 +124,7 @@ def quality_by_topic(pages: pd.DataFrame, *, floor: float | None = None, theme: 
         )  # fmt: skip
     if floor is not None:
         figure.add_vline(x=floor, line={"color": look.INK, "width": 1.5, "dash": "dot"})
-    labels = [f"{look.escape(name, 34)}" for name in names]
+    labels = [look.escape(look.short(name, 34)) for name in names]
     figure.update_xaxes(title_text="quality (share of the pool that reads worse)", range=[0, 1], tickformat=".1f")
     return figure.update_yaxes(
         tickvals=[len(names) - 1 - row for row in range(len(names))], ticktext=labels, range=[-0.25, len(names) + 0.9], showgrid=False,
@@ -154,13 +159,14 @@ def quality_reasons(opinions: pd.DataFrame, *, quality: float, theme: str = "scr
     figure.add_bar(
         y=rows, x=ranked["adds"], orientation="h", hovertext=names,
         marker_color=[look.KEPT if v > 0 else look.LOST for v in ranked["adds"]],
-        text=[f"{v:+.2f}" for v in ranked["adds"]], textposition="outside", cliponaxis=False, textfont_color=look.QUIET,
+        text=[_adds(v) for v in ranked["adds"]], textposition="outside", cliponaxis=False, textfont_color=look.QUIET,
         hovertemplate="%{hovertext}: %{x:+.2f}<extra></extra>",
     )  # fmt: skip
     reach = 1.2 * max(float(ranked["adds"].abs().max()), 0.5)
     figure.add_vline(x=0, line={"color": look.INK, "width": 1})
     figure.update_layout(showlegend=False)
-    figure.update_xaxes(title_text="against the page (left), for it (right)", range=[-reach, reach], tickformat="+.1f")
+    what = "log-odds that add up, before calibration: against the page (left), for it (right)"
+    figure.update_xaxes(title_text=what, range=[-reach, reach], tickformat="+.1f")
     return figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(rows) - 0.4, -0.6], showgrid=False, tickfont_color=look.INK)
 
 
@@ -179,9 +185,19 @@ def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return density
 
 
-def _short(name: str) -> str:
-    """A name that fits in a title twice: cut after one of its terms."""
-    return name if len(name) <= look.NAME else name[: look.NAME].rsplit(",", 1)[0].rstrip() + "…"
+def _best_and_worst(names: list[str], topics: int) -> str:
+    """Which of the shown topics reads best, which worst; among how many, where smaller ones may read better still."""
+    if len(names) == 1:
+        return "One topic"
+    among = f"Among the {len(names)} largest topics, " if topics > len(names) else ""
+    room = look.TITLE - len(f"{among}“” reads best, “” worst")
+    best = look.short(names[0], max(room // 2, room - len(names[-1])))
+    return f"{among}“{best}” reads best, “{look.short(names[-1], room - len(best))}” worst"
+
+
+def _adds(value: float) -> str:
+    """What an opinion adds, with its sign; no sign before a nought."""
+    return "0.00" if abs(value) < 0.005 else f"{value:+.2f}".replace("-", "\u2212")
 
 
 def _see_through(color: str) -> str:

@@ -82,9 +82,11 @@ def synthesis_funnel(steps: pd.DataFrame, *, theme: str = "screen") -> go.Figure
     gone = steps[steps["removed"] > 0]
     if gone.empty:
         return look.nothing(f"Every reply stays: {came:,.0f}", theme)
-    most = str(gone["step"].iloc[int(gone["removed"].to_numpy(float).argmax())])
-    title = f"{stayed:,.0f} of {came:,.0f} replies stay; “{most[: look.NAME]}” takes the most"
-    subtitle = "Rejected replies, each for the first reason that applies, in the order in which the filters ask"
+    most = [f"“{look.short(step)}”" for step in gone.loc[gone["removed"] == gone["removed"].max(), "step"]]
+    takes = f"{most[0]} takes the most" if len(most) == 1 else f"{look.number(len(most))} reasons take the most"
+    title = f"{stayed:,.0f} of {came:,.0f} replies stay; {takes}"
+    tied = f" · the most: {', '.join(most)}" if 1 < len(most) < 5 else ""
+    subtitle = f"Rejected replies, each for the first reason that applies, in the filters' order{tied}"
     figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.25 + 0.065 * len(gone)))
     rows, names = list(range(len(gone))), [look.escape(step, 34) for step in gone["step"]]
     figure.add_bar(
@@ -143,7 +145,9 @@ def coverage_before_after(topics: pd.DataFrame, *, theme: str = "screen") -> go.
     return figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(rows) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK)
 
 
-def synthesis_composition(parts: pd.DataFrame, *, theme: str = "screen", order: Sequence[str] | None = None) -> go.Figure:
+def synthesis_composition(
+    parts: pd.DataFrame, *, theme: str = "screen", order: Sequence[str] | None = None, unit: str = "tokens"
+) -> go.Figure:
     """What the accepted text is made of: tokens by kind of text, in the colours of the topics (the paper's figure 2b, in small).
 
     Parameters
@@ -152,6 +156,7 @@ def synthesis_composition(parts: pd.DataFrame, *, theme: str = "screen", order: 
         One row a task, kind and topic.
     theme : screen, paper or talk
     order : topics in the order in which they take colours; see `look.colors_of`
+    unit : what the column `tokens` counts, as a plural
 
     Raises
     ------
@@ -159,6 +164,7 @@ def synthesis_composition(parts: pd.DataFrame, *, theme: str = "screen", order: 
         If a column is missing or holds no numbers.
     """
     look.theme_of(theme)
+    counted = look.escape(unit, 20)
     look.need(parts, ["task", "kind", "topic", "tokens"], "synthesis composition")
     if parts.empty or not parts["tokens"].sum():
         return look.nothing("Nothing was accepted", theme)
@@ -167,10 +173,9 @@ def synthesis_composition(parts: pd.DataFrame, *, theme: str = "screen", order: 
     kinds = parts.groupby(["task", "kind"])["tokens"].sum().reset_index().sort_values(["task", "tokens"], ascending=[True, False])
     colors = look.colors_of(parts.groupby("topic")["tokens"].sum(), order)
     largest = str(by_task.idxmax())
-    title = f"{look.percent(float(by_task.max() / by_task.sum()))} of the new tokens are {_TASKS.get(largest, largest)}"
-    figure = look.canvas(
-        title, "Tokens by kind of text, coloured by topic", theme=theme, height=min(1.0, 0.3 + 0.06 * len(kinds)), right=14
-    )
+    title = f"{look.percent(float(by_task.max() / by_task.sum()))} of the new {unit[:20]} are {_TASKS.get(largest, largest)}"
+    subtitle = f"{look.sentence(unit[:20])} by kind of text, coloured by topic"
+    figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.3 + 0.06 * len(kinds)), right=14)
     names = {
         (task, kind): f"{look.escape(task)} · {look.escape(kind, 24)}" for task, kind in zip(kinds["task"], kinds["kind"], strict=True)
     }
@@ -180,10 +185,10 @@ def synthesis_composition(parts: pd.DataFrame, *, theme: str = "screen", order: 
         figure.add_bar(
             y=[place[key] for key in zip(mine["task"], mine["kind"], strict=True)], x=mine["tokens"], orientation="h",
             name=look.escape(topic, 24), marker={"color": colors[topic], "line": {"color": look.PAPER, "width": 1}},
-            hovertemplate=f"{look.escape(topic, 40)}<br>%{{x:,}} tokens<extra></extra>",
+            hovertemplate=f"{look.escape(topic, 40)}<br>%{{x:,}} {counted}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(barmode="stack", legend={"traceorder": "normal"})
-    figure.update_xaxes(title_text="tokens", rangemode="tozero")
+    figure.update_xaxes(title_text=counted, rangemode="tozero")
     return figure.update_yaxes(
         tickvals=list(place.values()),
         ticktext=list(names.values()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ import plotly.graph_objects as go
 from hare_lab.figures import look
 
 NO_CALL = "no call"
+RULES = "retrieval and rules"  # what the reader's tuned model stands beside; the paper has retrieval only
 
 
 def call_confusion(confusion: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
@@ -64,8 +66,9 @@ def call_confusion(confusion: pd.DataFrame, *, theme: str = "screen") -> go.Figu
     figure.update_xaxes(tickvals=list(range(len(found))), ticktext=ticks, title_text="answered", showgrid=False, tickangle=0)
     names = [look.escape(_spaced(name), look.NAME) for name in wide.index]
     return figure.update_yaxes(
-        tickvals=list(range(len(wide))), ticktext=names, range=[len(wide) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK
-    )
+        tickvals=list(range(len(wide))), ticktext=names, range=[len(wide) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK,
+        title_text="asked for",
+    )  # fmt: skip
 
 
 def calls_beside_paper(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
@@ -88,7 +91,8 @@ def calls_beside_paper(table: pd.DataFrame, *, theme: str = "screen") -> go.Figu
     if table.empty:
         return look.nothing("No function to show", theme)
     title, subtitle = _paper_words(table)
-    figure = look.canvas(title, subtitle, theme=theme, height=min(1.25, 0.36 + 0.05 * (len(table) + 2)), right=2)
+    caption = f"{subtitle} (the paper has 50 requests a function and prints none)"
+    figure = look.canvas(title, subtitle, theme=theme, caption=caption, height=min(1.25, 0.36 + 0.05 * (len(table) + 2)), right=2)
     rows: list[tuple[float, pd.Series]] = []
     names: list[tuple[float, str]] = []
     place = 0.0
@@ -106,7 +110,7 @@ def calls_beside_paper(table: pd.DataFrame, *, theme: str = "screen") -> go.Figu
     text = look.theme_of(theme).text
     for column, told, color, shift in (
         ("tuned", "tuned, a token a function", look.KEPT, -0.14),
-        ("retrieval", "retrieval", look.LOST, 0.14),
+        ("retrieval", "retrieval" if (table["origin"] == "paper").all() else f"retrieval; yours: {RULES}", look.LOST, 0.14),
     ):
         if column not in table.columns:
             continue
@@ -115,7 +119,8 @@ def calls_beside_paper(table: pd.DataFrame, *, theme: str = "screen") -> go.Figu
         figure.add_scatter(
             x=x, y=[at for at, _ in shown], mode="markers", name=told, marker={"size": 0.7 * text, "color": color},
             error_x={"type": "data", "array": high - x, "arrayminus": x - low, "thickness": 1.6, "width": 0},
-            hovertext=[f"{look.escape(e['api'], 30)}, {told}: {v:.1f} % of {e['requests']}" for (_, e), v in zip(shown, x, strict=True)],
+            hovertext=[f"{look.escape(e['api'], 30)}, {_told(column, e['origin'])}: {v:.1f} % of {e['requests']}"
+                       for (_, e), v in zip(shown, x, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(showlegend=True, legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"})
@@ -231,10 +236,24 @@ def _worst(wide: pd.DataFrame) -> str:
 
 
 def _paper_words(table: pd.DataFrame) -> tuple[str, str]:
-    subtitle = "Percent of right calls; lines: Wilson's 95\u00a0% intervals (the paper: 50 requests a function, none printed)"
+    subtitle = "Percent of right calls; lines: Wilson's 95\u00a0% intervals"
     yours = table[table["origin"] == "yours"]
     if yours.empty or "retrieval" not in yours or yours["retrieval"].isna().all():
         return "The paper's tuned model beats retrieval on most functions", subtitle
     both = yours.dropna(subset=["retrieval"])
-    ahead = int((both["tuned"] > both["retrieval"]).sum())
-    return f"Tuned is ahead of retrieval on {look.number(ahead)} of your {look.number(len(both))} kinds of request", subtitle
+    of = float(both["requests"].sum())
+    tuned, rules = (round(float((both[column] * both["requests"]).sum()) / 100) for column in ("tuned", "retrieval"))
+    sure = "" if _differ(tuned / of, rules / of, of) else ": not decided"
+    return f"Tuned gets {tuned:,} of your {of:,.0f} requests right, the rules {rules:,}{sure}", subtitle
+
+
+def _differ(one: float, other: float, of: float) -> bool:
+    """Whether two shares of `of` requests surely differ: Newcombe's (1998) interval misses zero, as if each had answered others."""
+    from hare_lab.evaluation.scores import wilson  # here, since evaluation draws with these figures
+
+    low, high = min(one, other), max(one, other)
+    return high - low > math.hypot(high - wilson(high, round(of))[0], wilson(low, round(of))[1] - low)
+
+
+def _told(column: str, origin: str) -> str:
+    return "tuned" if column == "tuned" else RULES if origin == "yours" else "retrieval"

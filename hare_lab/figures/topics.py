@@ -16,7 +16,7 @@ ROWS = 18  # bars that still read on a slide
 _REST = look.mix(look.GREY, look.INK, 0.35)
 
 
-def topic_sizes(table: pd.DataFrame, *, theme: str = "screen", order: Sequence[str] | None = None) -> go.Figure:
+def topic_sizes(table: pd.DataFrame, *, theme: str = "screen", order: Sequence[str] | None = None, of: str = "all pages") -> go.Figure:
     """How many pages each topic holds, largest first, under one strip that is the whole corpus.
 
     Parameters
@@ -26,6 +26,7 @@ def topic_sizes(table: pd.DataFrame, *, theme: str = "screen", order: Sequence[s
         the shares lack to 1 is shown as unclustered, unless a row says so itself.
     theme : screen, paper or talk
     order : topic names in the order in which they take colours; see `look.colors_of`
+    of : what the shares are shares of
 
     Raises
     ------
@@ -45,7 +46,7 @@ def topic_sizes(table: pd.DataFrame, *, theme: str = "screen", order: Sequence[s
     bars = topics.head(ROWS if len(topics) > ROWS + 1 else ROWS + 1)
     unclustered = float(table.loc[loose, "share"].sum()) if loose.any() else max(0.0, 1 - float(table["share"].sum()))
     strip = _strip(topics, len(bars), unclustered, named, order)
-    title = concentration(topics["share"].to_numpy(float))
+    title = concentration(topics["share"].to_numpy(float), of=of)
     subtitle = " · ".join([look.plural(len(topics), "topic"), *(f"{look.percent(s)} {n}" for n, s, _ in strip[len(bars) :])])
     caption = f"Strip: the whole corpus; bars: pages of each topic; {subtitle}"
     figure = look.canvas(title, subtitle, theme=theme, caption=caption, height=_height(len(bars) + 2), right=12)
@@ -116,11 +117,12 @@ def topic_hierarchy(
         branchvalues="total",
         marker={"colors": [fills[path] for path in sizes], "line": {"color": look.PAPER, "width": 2}, "cornerradius": 4},
         tiling={"pad": 2},
+        textfont_color=[look.ink_on(fills[path]) for path in sizes],
         text=[look.percent(size / sizes[()]) for size in sizes.values()],
         texttemplate=[_tile(path, size / sizes[()]) for path, size in sizes.items()],
         hovertemplate="%{label}<br>%{value:,.0f} pages (%{text})<extra></extra>",
     )
-    return figure.update_layout(margin={"l": 20, "b": 20})
+    return figure.update_layout(margin={"l": 20, "b": 20}, uniformtext={"minsize": 11, "mode": "hide"})
 
 
 def diversity_profile(profile: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
@@ -192,7 +194,7 @@ def _tile(path: tuple[str, ...], share: float) -> str:
     """What a tile says: its name on short lines and its share, nothing where it would be too small to read."""
     if share < 0.01:
         return " "
-    return "<br>".join([*(look.escape(line) for line in look.lines(path[-1], 16, 3)), "%{text}"]) if path else "%{label}"
+    return "<br>".join([*(look.escape(line) for line in look.lines(path[-1], 12, 3)), "%{text}"]) if path else "%{label}"
 
 
 def _hierarchy_words(sizes: dict[tuple[str, ...], float], topics: int) -> tuple[str, str]:
@@ -200,9 +202,9 @@ def _hierarchy_words(sizes: dict[tuple[str, ...], float], topics: int) -> tuple[
     largest = max(broad, key=lambda name: broad[name])
     subtitle = f"{look.plural(topics, 'topic')} in {look.plural(len(broad), 'broad topic')}; area: pages; click a tile to go in"
     if len(broad) == 1:
-        return f"All clustered pages belong to one broad topic, “{largest[: look.NAME]}”", subtitle
+        return f"All clustered pages belong to one broad topic, “{look.short(largest, 20)}”", subtitle
     held = look.percent(broad[largest] / sizes[()])
-    return f"“{largest[: look.NAME]}” is the largest of {look.number(len(broad))} broad topics: {held}", subtitle
+    return f"“{look.short(largest)}” is the largest: {held} of the clustered pages", subtitle
 
 
 def _curve(curve: pd.DataFrame, color: str, *, values: bool) -> list[go.Scatter]:

@@ -13,6 +13,7 @@ TIMES = {
     1 / 3600: "a second", 1 / 60: "a minute", 1.0: "an hour", 24.0: "a day", 24 * 30.4: "a month", 8_766.0: "a year",
     876_600.0: "a century", 8.766e7: "10,000 years",
 }  # fmt: skip
+HELD = "held out"  # pages, or conversations where a model is tuned
 SMOOTH = 25  # the line is the mean over so many parts of the run; the dots behind it are the steps
 
 
@@ -57,7 +58,7 @@ def loss_curve(curve: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         if len(held):
             figure.add_scatter(
                 x=held["tokens"], y=held["heldout"], mode="lines+markers", line={"color": look.LOST, "width": 2, "dash": "dot"},
-                marker={"size": 8}, name="held-out pages", hovertemplate="held out<br>%{x:,.0f} tokens: %{y:.3f}<extra></extra>",
+                marker={"size": 8}, name=HELD, hovertemplate="held out<br>%{x:,.0f} tokens: %{y:.3f}<extra></extra>",
             )  # fmt: skip
     figure.update_layout(showlegend=len(figure.data) > 2 or len(names) > 1)
     figure.update_xaxes(title_text="tokens read", rangemode="tozero")
@@ -158,14 +159,28 @@ def _smoothed(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _curve_words(curve: pd.DataFrame, runs: pd.Series, names: list[str]) -> tuple[str, str]:
-    ends = {name: _smoothed(curve[runs == name])["loss"].iloc[[0, -1]].tolist() for name in names}
+    """What the held-out looks say, where there are some: what is read again and again is learnt by heart, so training says less."""
+    looks = {name: curve[runs == name]["heldout"].dropna().tolist() if "heldout" in curve.columns else [] for name in names}
+    ends = {name: float(_smoothed(curve[runs == name])["loss"].iloc[-1]) for name in names}
     subtitle = f"{curve['tokens'].max():,.0f} tokens; a nat more is 2.7 times as surprised"
-    if len(names) == 1:
-        first, last = ends[names[0]]
-        verb = "fell" if last < first else "rose"
-        return f"The loss {verb} from {first:.2f} to {last:.2f} nats a token", subtitle
-    best = min(names, key=lambda name: ends[name][1])
-    return f"“{best[: look.NAME]}” ends lowest, at {ends[best][1]:.2f} nats a token", subtitle
+    if len(names) > 1:
+        held = all(looks.values())
+        best = min(names, key=lambda name: (looks[name][-1:] if held else [], ends[name]))
+        where, last = (", held out", looks[best][-1]) if held else (" in training", ends[best])
+        return f"“{look.short(best)}” ends lowest{where}, at {last:.2f} nats a token", subtitle
+    trained = _moved(float(curve["loss"].iloc[0]), ends[names[0]])
+    seen = looks[names[0]]
+    if not seen:
+        return f"The loss {trained} nats a token", f"from the first step to the running mean at the end; {subtitle}"
+    title = f"Held out, the loss {_moved(seen[0], seen[-1])} nats a token" if len(seen) > 1 else f"Held out, the loss is {seen[0]:.2f}"
+    return title, f"in training it {trained} (the first step, the running mean at the end); {subtitle}"
+
+
+def _moved(first: float, last: float) -> str:
+    """Whether a loss fell or rose, as far as two decimals tell."""
+    if f"{first:.2f}" == f"{last:.2f}":
+        return f"stayed at {last:.2f}"
+    return f"{'fell' if last < first else 'rose'} from {first:.2f} to {last:.2f}"
 
 
 def _cost_words(cards: pd.DataFrame, here: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ def tuning_effect(effect: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     ----------
     effect : DataFrame
         As `evaluation.tuning_effect` gives it: task, origin (yours or paper), before, after, change, low, high, sure; shares from 0 to 1.
+        Where `items` says of how many questions, so does the figure.
     theme : screen, paper or talk
 
     Raises
@@ -45,9 +46,10 @@ def tuning_effect(effect: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
             x=[100 * float(row.change)], y=[y], mode="markers", marker={"size": 0.85 * text, "color": color},  # type: ignore[arg-type]
             hovertemplate=f"{task}: %{{x:+.1f}} points<extra></extra>",
         )  # fmt: skip
+        count = f"   n = {float(row.items):,.0f}" if "items" in rows.columns else ""  # type: ignore[arg-type]
         figure.add_annotation(
             x=1, xref="paper", y=y, xanchor="right", showarrow=False, bgcolor=look.PAPER,
-            text=f"{100 * float(row.before):.1f} → {100 * float(row.after):.1f}\u00a0%",  # type: ignore[arg-type]
+            text=f"{100 * float(row.before):.1f} → {100 * float(row.after):.1f}\u00a0%{count}",  # type: ignore[arg-type]
             font={"size": round(0.9 * text), "color": look.INK},
         )  # fmt: skip
     names = [look.escape(task, look.NAME) for task in rows["task"]]
@@ -55,7 +57,7 @@ def tuning_effect(effect: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     least, most = min(0.0, 100 * float(rows["low"].min())), max(0.0, 100 * float(rows["high"].max()))
     wide = max(most - least, 1e-6)
     figure.update_layout(showlegend=False)
-    figure.update_xaxes(title_text="points more after tuning", range=[least - 0.06 * wide, most + 0.35 * wide], tickformat="+")
+    figure.update_xaxes(title_text="points more after tuning", range=[least - 0.06 * wide, most + 0.5 * wide], tickformat="+")
     return figure.update_yaxes(
         tickvals=place.tolist(), ticktext=names, range=[place[-1] + 0.6, -0.6], showgrid=False, tickfont_color=look.INK
     )
