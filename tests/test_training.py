@@ -310,7 +310,10 @@ def test_a_model_learns_and_the_report_adds_up(tokenizer, packed):
     assert [p.step for p in told] == list(range(1, 41)) and told[-1].seconds_left == 0
     held = report.table().dropna(subset=["heldout"])
     assert len(held) == 10 and held["step"].iloc[-1] == 40
-    assert "nats a token" in report._repr_html_()
+    curve = report.table()["loss"]
+    assert report.first_loss == pytest.approx(curve[:2].mean()) and report.last_loss == pytest.approx(curve[-2:].mean())
+    said = f"{report.first_loss:.3f} over the first twentieth of the steps, {report.last_loss:.3f} over the last"
+    assert said in report._repr_html_() and "nats a token" in report._repr_html_()
 
 
 def test_passes_do_not_change_the_result(tokenizer, packed):
@@ -638,7 +641,7 @@ def test_the_command_line_says_it_and_exits_with_2(tmp_path):
 def test_the_curves_title_says_how_far_the_loss_fell(trained):
     report = trained[0].report
     figure = report.figure()
-    assert figure.layout.title.text.startswith("<b>The loss fell from 5.") and {"held-out pages"} <= {t.name for t in figure.data}
+    assert figure.layout.title.text.startswith("<b>Held out, the loss fell from ") and {"held out"} <= {t.name for t in figure.data}
     two = report.table().assign(run="<b>one</b>")
     both = figures.loss_curve(__import__("pandas").concat([two, two.assign(run="two", loss=two["loss"] - 1)]))
     assert "“two” ends lowest" in both.layout.title.text and "<b>one" not in both.to_json()

@@ -117,8 +117,9 @@ class TokensToTarget:
     share_reached: float
 
     def __str__(self) -> str:
-        bound = "" if self.reached else "at least "
-        return f"{bound}{self.ratio:.2f} ({self.low:.2f} to {self.high:.2f})"
+        if not self.reached:  # a bound has no interval, and where both read as much it bounds nothing
+            return f"not reached with {self.ratio:.2f} times the tokens"
+        return f"{self.ratio:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
 Curve = Sequence[tuple[float, float]]  # (tokens, loss), by rising tokens

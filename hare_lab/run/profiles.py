@@ -44,7 +44,7 @@ PROFILES = {
     ),
     "laptop": Profile(
         "laptop", pages=10_000, fit_sample=50_000, figure_points=50_000, experiment=Cells("hare-1m", 160_000, 3, 4, 10, 8, 0.05, 40),
-        model="hare-5m", train_tokens=500_000, tool_examples=24_000,
+        model="hare-5m", train_tokens=500_000, tool_examples=12_000,
     ),
     "gpu": Profile(
         "gpu", pages=200_000, fit_sample=200_000, figure_points=50_000, experiment=Cells("hare-125m", 100_000_000, 5, 64, 20, 20, 0.05),

@@ -83,7 +83,7 @@ class TrainingReport(Report):
             ("model", f"{self.model}, {self.parameters:,} parameters"),
             ("tokens", self.tokens),
             ("steps", self.steps),
-            ("loss, nats a token", f"{self.first_loss:.3f} at the start, {self.last_loss:.3f} at the end"),
+            ("loss, nats a token", f"{self.first_loss:.3f} over the first twentieth of the steps, {self.last_loss:.3f} over the last"),
             *([("held-out loss", f"{self.heldout_loss:.3f}")] if self.heldout_loss is not None else []),
             ("speed", f"{self.tokens_per_second:,.0f} tokens a second ({self.precision}, {self.utilisation:.0%} of the machine's peak)"),
             ("time", f"{self.seconds:.0f} s"),

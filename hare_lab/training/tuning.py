@@ -87,7 +87,7 @@ class TuningReport(Report):
             ("answer tokens", self.answers),
             ("readings", f"{self.epochs:g}" + ("" if run.finished else " asked for; stopped early")),
             ("steps", f"{run.steps:,} of {self.batch} rows, peak learning rate {self.learning_rate:.2g}"),
-            ("loss of the answers, nats a token", f"{run.first_loss:.3f} at the start, {run.last_loss:.3f} at the end"),
+            ("loss of the answers, nats", f"{run.first_loss:.3f} over the first twentieth of the steps, {run.last_loss:.3f} over the last"),
             *held,
             ("time", f"{run.seconds:.0f} s"),
             *(("note", note) for note in run.notes),
