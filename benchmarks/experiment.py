@@ -385,7 +385,7 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
     means = result.cells.groupby("arm")["bits_per_byte"].mean()
     rows += [
         measure(f"experiment.bpb_{arm.replace('-', '_')}", float(means[arm]), unit="bits/byte", better="lower",
-                how=f"mean of {int((result.cells['arm'] == arm).sum())} seeds, the same run")
+                how=f"mean over seeds, {int((result.cells['arm'] == arm).sum())} in number; the same plan")
         for arm in means.index
     ]  # fmt: skip
     counts, rivals = result.cells["arm"].value_counts(), (*SINGLE, "cleaned")
