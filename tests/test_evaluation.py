@@ -158,7 +158,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
 
 
 def test_a_group_of_one_page_has_no_interval_and_is_counted():
-    report = evaluation.bits_per_byte(table([10, 20, 30], [10, 10, 10]), ["a", "b", "b"])
+    report = evaluation.bits_per_byte(table([10, 20, 30, 20, 30, 25], [10] * 6), ["a", *"bbbbb"])
     assert report.lone == 1 and np.isnan(report.groups["low"][0]) and report.groups["low"][1] < 2.5 < report.groups["high"][1]
     drawn = report.figure()
     assert drawn.data[0].marker.symbol == ("circle-open", "circle") and "hollow" in drawn.layout.title.subtitle.text
