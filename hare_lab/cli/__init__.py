@@ -96,4 +96,8 @@ def _usage(error: typer.TyperException) -> str:
 
 def _fail(sentence: str) -> None:
     sys.stderr.write(f"hare-lab: {' '.join(sentence.split())}\n")
+    try:
+        sys.stdout.flush()
+    except OSError:  # else Python tries once more as it ends, and its own status takes the place of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(2)
