@@ -15,7 +15,7 @@ Workers of one thread each train more in the same time than one of many threads 
 They take the cells in the order of `urgency`: ours and random first, then what they are compared with.
 
 The pool is `crawl_pool`'s; labels not used in tuning. The clean posts that it holds out, ten of each label, are the score,
-macro-averaged over labels; no method sees a label. In the full plan the scorer learns from `examples`, in the others from the
+macro-averaged over labels; no method sees a label. The scorer learns from `examples`, in the first plan (`proxy`) from the
 bundled reference. Arms: random draws from the pool as it came; the others choose from what
 deduplication left, by clusters and the learned scorer (`curation.prepared`, the same preparation as that benchmark's).
 """
@@ -167,15 +167,15 @@ def main() -> None:
         work(natural_material(plan, posts, unseen, size), _folder(plan, "natural"), plan.cells(), judge=False)
         return
     if "work" in words:
-        work(crawl_material(plan, posts, web, unseen, size), _folder(plan, "crawl-like"), urgency(plan))
+        work(crawl_material(plan, posts, web, unseen, size), _folder(plan, "crawl-like"), urgency(plan), judge=size.leaked)
         return
     if "sum" in words:
         rows = summed()
     else:
-        shared = crawl_material(plan, posts, web, unseen, size)
-        side = experiment.fitting(plan)
-        result = experiment.conduct(shared, _folder(plan, "crawl-like"), workers=side, leak_test=experiment.leak_test)
-        rows = [*measures(result, size), *natural(posts, unseen, size)]
+        shared, judge = crawl_material(plan, posts, web, unseen, size), experiment.leak_test if size.leaked else None
+        result = experiment.conduct(shared, _folder(plan, "crawl-like"), workers=experiment.fitting(plan), leak_test=judge)
+        beside = natural(posts, unseen, size) if size in (SMALL, LATEST) else []
+        rows = [*measures(result, size), *beside] if size is SMALL else summed()
     told = dict(word.removeprefix("--").partition("=")[::2] for word in sys.argv[1:] if word.startswith("--"))
     timed = {profile: told[profile] for profile in MINUTES if profile in told}
     own = tuple(f"experiment.{profile}_minutes" for profile in timed)

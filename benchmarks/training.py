@@ -26,6 +26,7 @@ from _common import ROOT, earlier, measure, ratio, real_data, write_results
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from hare_lab import models, training
+from hare_lab.models.card import GPU_PEAK
 from hare_lab.training.limits import memory_needed
 
 MODEL, VOCABULARY, CONTEXT, BATCH = "hare-5m", 8_192, 256, 16
@@ -35,7 +36,6 @@ SHORT, ROWS, HELD_OUT = 300_000, (2, 4, 8, 16), 200  # the short budget, the siz
 CLOCK = time.process_time
 ON_GPU = {"hare-250m": (16, 64), "hare-1.1b": (8, 64)}  # rows a pass, rows a step
 GPU_CONTEXT, GPU_STEPS = 2_048, 9
-DATASHEET = 989e12  # dense bf16 operations a second of an H100 or H200
 TRAINER = "transformers.Trainer (adamw_torch_fused, its default; position ids keep the pages apart)"
 
 
@@ -75,7 +75,7 @@ def gpu() -> None:
             rates[compiled] = batch * GPU_CONTEXT / _median(stamps)
         rate = rates[True]
         how = f"{name}, vocabulary 32,000, {batch} rows of {GPU_CONTEXT:,} tokens a step, {micro} a pass, bf16, layers compiled, {card}"
-        share = f"of the peak above ({rate * work / DATASHEET:.2f} of the data sheet's 989 TFLOP/s)"
+        share = f"of the peak above ({rate * work / GPU_PEAK:.2f} of the data sheet's {GPU_PEAK / 1e12:.0f} TFLOP/s)"
         memory = torch.cuda.max_memory_allocated() / 2**30
         size = models.shape(name)
         guess = memory_needed(sum(p.numel() for p in model.parameters()), size.layers, size.width, settings, "bf16") / 2**30

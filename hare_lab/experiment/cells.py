@@ -116,9 +116,8 @@ def run_cell(
 
 def settings_of(plan: Plan) -> training.Settings:
     """How a plan's cells are trained; a large step in several passes, which give the same result in less memory."""
-    return training.Settings(
-        context=plan.context, batch=plan.batch, micro=min(plan.batch, training.Settings.micro), schedule="constant"
-    )  # fmt: skip
+    most = training.Settings.micro
+    return training.Settings(context=plan.context, batch=plan.batch, micro=min(plan.batch, most), schedule="constant")
 
 
 class _Looks:
