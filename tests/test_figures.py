@@ -473,7 +473,7 @@ def subtitle(figure):
 
 def test_the_best_of_the_largest_topics_is_not_called_the_best_of_all():
     pages = pd.DataFrame({"topic": ["a"] * 30 + ["b"] * 20 + ["c"], "quality": [0.6] * 30 + [0.4] * 20 + [0.9]})
-    assert title(figures.quality_by_topic(pages, most=2)) == "Among the 2 largest topics, “a” reads best, “b” worst"
+    assert title(figures.quality_by_topic(pages, most=2)) == "Of the 2 largest, “a” reads best, “b” worst"
     assert title(figures.quality_by_topic(pages)) == "“c” reads best, “b” worst"
     long = pages.assign(topic=pages["topic"].map(lambda name: f"{name}bcdefgh, " * 4))
     assert title(figures.quality_by_topic(long, most=2)).endswith("worst")

@@ -346,7 +346,7 @@ def test_the_papers_table_and_an_own_model_in_one_figure():
     assert len(deltas) == 80 and deltas["delta"].max() == 35.01
     own = pd.DataFrame({"model": ["mine"], "benchmark": ["items"], "delta": [40.0], "low": [30.0], "high": [50.0]})
     drawn = figures.leak_deltas(pd.concat([own, deltas]), own=["mine"])
-    assert drawn.layout.title.text.startswith("<b>Mine completes") and "<b>mine</b>" in drawn.layout.yaxis.ticktext
+    assert drawn.layout.title.text.startswith("<b>“mine” completes") and "<b>mine</b>" in drawn.layout.yaxis.ticktext
 
 
 def command(*words_):

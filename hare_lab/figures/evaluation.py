@@ -160,12 +160,10 @@ def leaderboard(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     values = table[columns].to_numpy(float)
     title, subtitle = _board_words(table, columns)
     figure = look.canvas(title, subtitle, theme=theme, height=min(1.2, 0.3 + 0.055 * len(table)), right=1)
-    low, high = (
-        np.nanmin(np.where(np.isnan(values), np.inf, values), axis=0),
-        np.nanmax(np.where(np.isnan(values), -np.inf, values), axis=0),
-    )
+    models = np.where((table["origin"] == "chance").to_numpy()[:, None], np.nan, values)  # guessing is no model to be shaded
+    low, high = np.where(np.isnan(models), np.inf, models).min(axis=0), np.where(np.isnan(models), -np.inf, models).max(axis=0)
     spread = np.where(high > low, high - low, 1.0)
-    shade = 0.55 * (values - low) / spread  # each column by itself: 60 on WinoGrande is not 60 on GSM8K
+    shade = 0.55 * (models - low) / spread  # each column by itself: 60 on WinoGrande is not 60 on GSM8K
     figure.add_heatmap(
         z=shade, x=list(range(len(columns))), y=list(range(len(table))), zmin=0, zmax=1, showscale=False, xgap=2, ygap=2,
         colorscale=[[0, look.PAPER], [1, look.KEPT]], hoverinfo="skip",

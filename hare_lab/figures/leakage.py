@@ -162,7 +162,8 @@ def leak_deltas(deltas: pd.DataFrame, *, own: Sequence[str] = (), theme: str = "
     models = list(dict.fromkeys(deltas["model"]))
     rows = {model: at for at, model in enumerate([m for m in models if m in own] + [m for m in models if m not in own])}
     top = deltas.iloc[int(deltas["delta"].to_numpy(float).argmax())]
-    title = f"{str(top['model'])[: look.NAME]} completes {str(top['benchmark'])[:16]} {top['delta']:.3g} points better than its paraphrase"
+    model, benchmark = look.short(top["model"], 20), look.short(top["benchmark"], 12)
+    title = f"“{model}” completes “{benchmark}” {top['delta']:.3g} points better than a paraphrase"
     subtitle = "each dot: a model on a benchmark; right of zero it completes the benchmark better than a paraphrased copy"
     figure = look.canvas(title, subtitle, theme=theme, height=min(1.4, 0.42 + 0.07 * len(rows)), right=15)
     benchmarks = list(dict.fromkeys(deltas["benchmark"]))

@@ -189,10 +189,9 @@ def _best_and_worst(names: list[str], topics: int) -> str:
     """Which of the shown topics reads best, which worst; among how many, where smaller ones may read better still."""
     if len(names) == 1:
         return "One topic"
-    among = f"Among the {len(names)} largest topics, " if topics > len(names) else ""
-    room = look.TITLE - len(f"{among}“” reads best, “” worst")
-    best = look.short(names[0], max(room // 2, room - len(names[-1])))
-    return f"{among}“{best}” reads best, “{look.short(names[-1], room - len(best))}” worst"
+    among = f"Of the {len(names)} largest, " if topics > len(names) else ""
+    room = (look.TITLE - len(f"{among}“” reads best, “” worst")) // 2
+    return f"{among}“{look.short(names[0], room)}” reads best, “{look.short(names[-1], room)}” worst"
 
 
 def _adds(value: float) -> str:
