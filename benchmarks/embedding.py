@@ -23,7 +23,8 @@ from sentence_transformers import SentenceTransformer
 from hare_lab.embedding import bundled_weights, embed
 
 POSTS, OTHERS, LARGE, LOOKED_UP = 2_000, 500, 10_000, 100_000
-OTHER_WAYS = {"onnx_fp32": ("onnx", "fp32"), "openvino_fp32": ("openvino", "fp32"), "torch_bf16": ("torch", "bf16")}
+OTHER_WAYS = {"onnx_fp32": ("onnx", "fp32"), "openvino_fp32": ("openvino", "fp32"), "openvino_bf16": ("openvino", "bf16"),
+              "torch_bf16": ("torch", "bf16")}  # fmt: skip
 
 
 def main() -> None:

@@ -104,7 +104,7 @@ def embed(
         None is the shared store in `cache_folder()`; False stores nothing.
     backend : "auto", "torch", "openvino", "onnx" or "sentence-transformers"
         "auto" is the fastest one here whose vectors agree with fp32, measured once and remembered.
-    precision : "auto", "fp32" or "bf16"
+    precision : "auto", "fp32", "bf16" or "int8"
     long : "head" or "windows"
         A page longer than `max_length` tokens is embedded by its beginning, or as the mean of the unit vectors of all its
         windows of that length, weighted by their tokens.
@@ -117,7 +117,7 @@ def embed(
     -------
     Embedded
         `vectors` float32 of shape (n, dimension). The same text gives the same vector alone, in a batch and after a kill:
-        to the bit from the store, up to rounding when embedded anew (cosine at least 0.999 in bf16).
+        to the bit from the store, up to rounding when embedded anew (cosine at least 0.999 in bf16 and int8).
 
     Raises
     ------
