@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hare_lab import corpus, coverage, embedding, figures, texts
-from hare_lab.coverage import measures
+from hare_lab.coverage import measures, placing
 from hare_lab.coverage.placing import topic_scores
 from hare_lab.errors import InputError
 from hare_lab.texts import Topic
@@ -67,6 +67,34 @@ def test_the_order_of_pages_changes_nothing(sample, everyday):
     order = np.random.default_rng(1).permutation(len(vectors))
     straight, turned = (coverage.place(rows, everyday).topic for rows in (vectors, vectors[order]))
     assert np.mean(straight[order] == turned) > 0.99  # ties among neighbours may fall otherwise
+
+
+def relatives(given):
+    """Topics of two groups of pages each; the second group of the first is a near relative that fits it half as well."""
+    draw = np.random.default_rng(0)
+    group = np.repeat([0, 1, 2, 3], 40)
+    pages = np.eye(16)[group] + 0.08 * draw.normal(size=(160, 16))
+    scores = np.array([[0.8, 0.1], [0.4, 0.1], [0.1, 0.8], [0.1, 0.75]])[group] + 0.02 * draw.normal(size=(160, 2))
+    vectors = (pages / np.linalg.norm(pages, axis=1, keepdims=True)).astype("f4")
+    return group, placing._place(vectors, scores.astype("f4"), np.empty((160, 0), "f4"), given, 0.24, 0.085)
+
+
+def test_what_fits_a_topic_far_worse_than_its_own_pages_is_other():
+    group, topic = relatives(None)
+    np.testing.assert_array_equal(topic, np.array([0, -1, 1, 1])[group])
+
+
+def test_a_reference_of_pages_keeps_its_own_floor():
+    group, topic = relatives(0.2)
+    np.testing.assert_array_equal(topic, np.array([0, 0, 1, 1])[group])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12])
+def test_few_pages_and_copies_are_placed(sample, everyday, count):
+    _, vectors, _ = sample
+    for rows in (vectors[:count], vectors[:1].repeat(count, axis=0)):
+        topic = coverage.place(rows, everyday).topic
+        assert topic.shape == (count,) and ((topic >= -1) & (topic < len(everyday.topics))).all()
 
 
 def test_a_score_is_the_mean_of_the_three_points_that_lie_nearest():

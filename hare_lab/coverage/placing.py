@@ -1,8 +1,12 @@
 """Which topic is a page about, going by the descriptions alone?
 
-Three steps. A page's score for a topic is its similarity to the description, as the mean over the three phrases that fit best.
-`other` competes with the topics: it scores as the best of the everyday subjects that the reference does not have, less a
-margin, and never below a floor. Last, neighbours are heard: a page among pages of one topic is likely of that topic too.
+A page's score for a topic is its similarity to the description, as the mean over the three phrases that fit best. `other`
+competes with the topics: it scores as the best of the everyday subjects that the reference does not have, less a margin, and
+never below a floor. Neighbours are heard: a page among pages of one topic is likely of that topic too.
+
+This is done twice. The first placing shows in which directions the topics, and the groups of pages outside them, differ in
+this corpus, and how well the pages of each topic fit it. The second hears neighbours along those directions, and sends to
+`other` what fits a topic far worse than that topic's own pages do: its near relatives, which no description tells apart.
 """
 
 from __future__ import annotations
@@ -13,10 +17,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.special import softmax
 
 from hare_lab import texts
-from hare_lab.clustering.neighbours import directed, nearest, unit
+from hare_lab.clustering.communities import discriminant, leiden
+from hare_lab.clustering.neighbours import closeness, directed, nearest, undirected, unit
 from hare_lab.coverage.reference import Reference, from_taxonomy
 from hare_lab.errors import InputError
 from hare_lab.priors import DATA
@@ -24,12 +30,16 @@ from hare_lab.priors import DATA
 OTHER = "other"
 SUBJECTS = DATA / "taxonomy" / "subjects.yaml"
 # In units of the spread of similarities between descriptions of unrelated subjects, so that they hold for any model (docs/coverage.md).
-FLOOR = -0.35  # from their median: less like every topic than that, and a page is in none
+FLOOR = -0.35  # from their median: less like every topic than that, and a page is in none at first
+LEAST = -1.0  # the same at the second placing, where the topic's own pages say how well a page of it fits
+REACH = 2.25  # how far below its topic's best pages (their TOP quantile) a page may lie
 MARGIN = 1.1  # by which a subject outside the reference must fit better than the best topic
 SHARPNESS = 0.3  # difference in score that makes one topic e times as likely as another
 SAME = 0.5  # cosine of two descriptions from which they say the same
 BEST = 3  # phrases of a topic that count for a page
 NEIGHBOURS, HEARD, ROUNDS = 10, 0.6, 10
+TOP = 0.9
+RESOLUTION, SHRINKAGE = 4.0, 0.3  # of the communities that `other` is made of; of the scatter within topics and those
 BLOCK = 4_096
 
 
@@ -45,7 +55,7 @@ class Placement:
         Of the page to that topic; for a page in `other`, to the topic that fits it best.
     scores : float32 array (n_pages, n_topics)
         Similarity of every page to every topic.
-    floor : the similarity from which a page may belong to a topic
+    floor : the similarity from which a page fits a topic by itself; with its neighbours' word it may lie below
     """
 
     topic: NDArray[np.int64]
@@ -70,6 +80,8 @@ def place(vectors: NDArray[np.float32], reference: Reference) -> Placement:
     References
     ----------
     The smoothing is Zhou et al. (2004), "Learning with local and global consistency", eq. 2, on the graph of nearest pages.
+    The second placing in the space that separates the first is a step of Ding & Li (2007), "Adaptive dimension reduction using
+    discriminant analysis and k-means clustering".
     """
     rows = np.asarray(vectors, dtype=np.float32)
     if rows.ndim != 2 or not rows.size:
@@ -83,13 +95,50 @@ def place(vectors: NDArray[np.float32], reference: Reference) -> Placement:
         )
     rows = unit(rows)
     scores = topic_scores(rows, reference)
-    rivals, floor, spread = _rivals(rows, reference)
-    likely = softmax(np.column_stack([scores, rivals]) / (SHARPNESS * spread), axis=1)
-    likely = _hear_neighbours(rows, likely)
-    best = likely.argmax(axis=1)
-    topic = np.where(best == len(reference.topics), -1, best)
+    subjects, middle, spread = _strangers(rows, reference)
+    floor = middle + FLOOR * spread if reference.floor is None else reference.floor
+    topic = _place(rows, scores, subjects, reference.floor, middle, spread)
     shown = np.where(topic < 0, scores.argmax(axis=1), topic)
     return Placement(topic, scores[np.arange(len(rows)), shown], scores, floor)
+
+
+def _place(
+    vectors: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    subjects: NDArray[np.float32],
+    given: float | None,
+    middle: float,
+    spread: float,
+) -> NDArray[np.int64]:
+    """Both placings; the first alone for a reference of pages, which knew its floor (`given`) before it saw this corpus."""
+    n = scores.shape[1]
+    outside = _outside(subjects, middle + FLOOR * spread if given is None else given, spread)
+    graph, communities = _neighbours(vectors)
+    first = _likeliest(scores, outside, graph, spread)
+    if given is not None:
+        return first
+    groups = np.unique(np.where(first < 0, n + communities, first), return_inverse=True)[1]
+    if groups.max() > 0:
+        apart = discriminant(vectors, groups, SHRINKAGE)  # with few groups it has few directions, so it is half of what counts
+        graph, _ = _neighbours(unit(np.hstack([vectors, apart])), grouped=False)
+    heard = _hear(graph, np.column_stack([scores, subjects]))
+    scores, subjects = heard[:, :n], heard[:, n:]
+    needed = _needed(scores, first) - REACH * spread
+    outside = np.maximum(_outside(subjects, middle + LEAST * spread, spread), needed[scores.argmax(axis=1)])
+    return _likeliest(scores, outside, graph, spread)
+
+
+def _likeliest(scores: NDArray[Any], outside: NDArray[Any], graph: sparse.csr_matrix, spread: float) -> NDArray[np.int64]:
+    """The likeliest topic of each page once its neighbours are heard; -1 where `other`, of the score `outside`, is likelier."""
+    likely = _hear(graph, softmax(np.column_stack([scores, outside]) / (SHARPNESS * spread), axis=1))
+    best = likely.argmax(axis=1)
+    return np.where(best == scores.shape[1], -1, best)
+
+
+def _needed(scores: NDArray[Any], topic: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What the best pages placed in each topic score for it; nothing is known of a topic without pages."""
+    own = [scores[topic == at, at] for at in range(scores.shape[1])]
+    return np.array([np.quantile(found, TOP) if len(found) else -np.inf for found in own])
 
 
 def topic_scores(vectors: NDArray[np.float32], reference: Reference) -> NDArray[np.float32]:
@@ -111,18 +160,23 @@ def topic_scores(vectors: NDArray[np.float32], reference: Reference) -> NDArray[
     return scores
 
 
-def _rivals(vectors: NDArray[np.float32], reference: Reference) -> tuple[NDArray[np.float32], float, float]:
-    """The score of `other` for each page, its floor, and the spread that differences in score are measured in."""
+def _strangers(vectors: NDArray[np.float32], reference: Reference) -> tuple[NDArray[np.float32], float, float]:
+    """Each page's scores for the subjects outside the reference; the median and the spread of unrelated subjects' scores."""
     others = _subjects(reference.model)
     whole = np.searchsorted(others.owner, np.arange(len(others.topics)))  # a topic's first point is its name with its description
     unrelated = topic_scores(others.points[whole], others)[~np.eye(len(whole), dtype=bool)]
     middle = float(np.median(unrelated))
     spread = max(1e-6, 1.4826 * float(np.median(np.abs(unrelated - middle))))  # as a standard deviation, were they normal
-    floor = middle + FLOOR * spread if reference.floor is None else reference.floor
+    if reference.floor is not None:  # pages say themselves how far their topics reach
+        return np.empty((len(vectors), 0), dtype=np.float32), middle, spread
     strangers = (_centres(others) @ _centres(reference).T).max(axis=1) < SAME
-    if reference.floor is not None or not strangers.any():
-        return np.full(len(vectors), floor, dtype=np.float32), floor, spread
-    return np.maximum(floor, topic_scores(vectors, others)[:, strangers].max(axis=1) - MARGIN * spread), floor, spread
+    return topic_scores(vectors, others)[:, strangers], middle, spread
+
+
+def _outside(subjects: NDArray[Any], floor: float, spread: float) -> NDArray[Any]:
+    """The score of `other` for each page."""
+    best: NDArray[Any] = subjects.max(axis=1, initial=-np.inf)
+    return np.asarray(np.maximum(floor, best - MARGIN * spread))
 
 
 def _subjects(model: Any) -> Reference:
@@ -137,15 +191,21 @@ def _centres(reference: Reference) -> NDArray[np.float32]:
     return unit(sums)
 
 
-def _hear_neighbours(vectors: NDArray[np.float32], likely: NDArray[Any]) -> NDArray[Any]:
-    """Each page's chances: its own, and for the greater part (HEARD) those of the pages nearest to it, until they settle."""
-    k = min(NEIGHBOURS, len(vectors) - 1)
+def _neighbours(vectors: NDArray[np.float32], *, grouped: bool = True) -> tuple[sparse.csr_matrix, NDArray[np.int32]]:
+    """The nearest pages of each with their weights, which sum to 1; and the community of each page, where that is asked for."""
+    n, k = len(vectors), min(NEIGHBOURS, len(vectors) - 1)
     if k < 1:
-        return likely
+        return sparse.eye(n, format="csr"), np.zeros(n, np.int32)
     indices, similarities = nearest(vectors, vectors, k, same=True)
     weights = np.maximum(similarities, 1e-6).astype(np.float64) ** 4
-    graph = directed(indices, weights / weights.sum(axis=1, keepdims=True), len(vectors))
-    heard = likely
+    graph = directed(indices, weights / weights.sum(axis=1, keepdims=True), n)
+    both = undirected(directed(indices, closeness(similarities), n)) if grouped else None
+    return graph, np.zeros(n, np.int32) if both is None else leiden(both, RESOLUTION, 0)
+
+
+def _hear(graph: sparse.csr_matrix, own: NDArray[Any]) -> NDArray[Any]:
+    """What each page says itself, and for the greater part (HEARD) what the pages nearest to it say, until they settle."""
+    heard = own
     for _ in range(ROUNDS):
-        heard = (1 - HEARD) * likely + HEARD * (graph @ heard)
+        heard = (1 - HEARD) * own + HEARD * (graph @ heard)
     return heard
