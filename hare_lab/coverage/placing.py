@@ -37,7 +37,7 @@ MARGIN = 1.1  # by which a subject outside the reference must fit better than th
 SHARPNESS = 0.3  # difference in score that makes one topic e times as likely as another
 SAME = 0.5  # cosine of two descriptions from which they say the same
 BEST = 3  # phrases of a topic that count for a page
-NEIGHBOURS, HEARD, ROUNDS = 10, 0.6, 10
+NEIGHBOURS, AGAIN, HEARD, ROUNDS = 10, 15, 0.6, 10  # where topics stand apart, more of the pages nearest are of the same one
 TOP = 0.9
 RESOLUTION, SHRINKAGE = 4.0, 0.3  # of the communities that `other` is made of; of the scatter within topics and those
 BLOCK = 4_096
@@ -113,14 +113,14 @@ def _place(
     """Both placings; the first alone for a reference of pages, which knew its floor (`given`) before it saw this corpus."""
     n = scores.shape[1]
     outside = _outside(subjects, middle + FLOOR * spread if given is None else given, spread)
-    graph, communities = _neighbours(vectors)
+    graph, communities = _neighbours(vectors, NEIGHBOURS)
     first = _likeliest(scores, outside, graph, spread)
     if given is not None:
         return first
     groups = np.unique(np.where(first < 0, n + communities, first), return_inverse=True)[1]
     if groups.max() > 0:
         apart = discriminant(vectors, groups, SHRINKAGE)  # with few groups it has few directions, so it is half of what counts
-        graph, _ = _neighbours(unit(np.hstack([vectors, apart])), grouped=False)
+        graph, _ = _neighbours(unit(np.hstack([vectors, apart])), AGAIN, grouped=False)
     heard = _hear(graph, np.column_stack([scores, subjects]))
     scores, subjects = heard[:, :n], heard[:, n:]
     needed = _needed(scores, first) - REACH * spread
@@ -191,9 +191,9 @@ def _centres(reference: Reference) -> NDArray[np.float32]:
     return unit(sums)
 
 
-def _neighbours(vectors: NDArray[np.float32], *, grouped: bool = True) -> tuple[sparse.csr_matrix, NDArray[np.int32]]:
-    """The nearest pages of each with their weights, which sum to 1; and the community of each page, where that is asked for."""
-    n, k = len(vectors), min(NEIGHBOURS, len(vectors) - 1)
+def _neighbours(vectors: NDArray[np.float32], k: int, *, grouped: bool = True) -> tuple[sparse.csr_matrix, NDArray[np.int32]]:
+    """The `k` nearest pages of each with their weights, which sum to 1; and the community of each page, where that is asked for."""
+    n, k = len(vectors), min(k, len(vectors) - 1)
     if k < 1:
         return sparse.eye(n, format="csr"), np.zeros(n, np.int32)
     indices, similarities = nearest(vectors, vectors, k, same=True)
