@@ -95,8 +95,9 @@ def reasons_of(samples: Sequence[Sample], where: Context) -> list[str]:
 
 def labelled(rows: list[dict[str, Any]], samples: list[Sample], where: Context) -> list[dict[str, Any]]:
     """The replies that were made bad on purpose, each for its own reason, and the good ones."""
+    anew = replace(where, embed=lambda lines: np.asarray(embedding.embed(list(lines), store=False).vectors))
     start = time.perf_counter()
-    reasons = reasons_of(samples, where)
+    reasons = reasons_of(samples, anew)
     seconds = time.perf_counter() - start
     place = {row["id"]: at for at, row in enumerate(rows)}
     original = {row["about"] for row in rows if row["bad"] == "near-duplicate"}
@@ -124,7 +125,7 @@ def labelled(rows: list[dict[str, Any]], samples: list[Sample], where: Context) 
         measure("synthesis.good_accepted", stays(good), target=0.95, how=f"{len(good)} good replies; {len(where.pages):,} demo pages"),
         measure("synthesis.good_accepted_other_half", stays(unseen(good)), target=0.95, how="the replies with odd ids, as above"),
         measure("synthesis.filter_seconds", seconds, unit="s", better="lower",
-                how=f"{len(samples)} replies against {len(where.pages):,} pages, vectors of new text included"),
+                how=f"{len(samples)} replies against {len(where.pages):,} pages, the vectors of replies made anew"),
     ]  # fmt: skip
 
 
