@@ -35,7 +35,7 @@ class CoverageReport(Report):
     radius : cosine similarity at which a page counts as near
     other : share of the tokens in no topic
     missing_tokens : all gaps above zero together
-    floor : similarity below which a page is in no topic
+    floor : similarity from which a page fits a topic by itself; with its neighbours' word it may lie below
     curve : rows of (radius, covered, low, high), for the slider of notebook 04
     """
 
