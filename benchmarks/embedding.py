@@ -1,4 +1,4 @@
-"""How fast are vectors made, are they the model's, and what does a second run cost? About 12 minutes on 2 cores.
+"""How fast are vectors made, are they the model's, and what does a second run cost? Some 20 minutes on 2 cores.
 
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/embedding.py
 
