@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from hare_lab import corpus, coverage, embedding, figures, texts
+from hare_lab.clustering.neighbours import unit
 from hare_lab.coverage import measures, placing
 from hare_lab.coverage.placing import topic_scores
 from hare_lab.errors import InputError
@@ -69,24 +70,19 @@ def test_the_order_of_pages_changes_nothing(sample, everyday):
     assert np.mean(straight[order] == turned) > 0.99  # ties among neighbours may fall otherwise
 
 
-def relatives(given):
-    """Topics of two groups of pages each; the second group of the first is a near relative that fits it half as well."""
+@pytest.mark.parametrize(("given", "relative"), [(None, -1), (0.2, 0)])
+def test_a_near_relative_is_other_unless_the_reference_of_pages_brought_its_own_floor(monkeypatch, given, relative):
+    """Topics of two groups of pages each; the second group of the first topic fits it half as well."""
     draw = np.random.default_rng(0)
     group = np.repeat([0, 1, 2, 3], 40)
-    pages = np.eye(16)[group] + 0.08 * draw.normal(size=(160, 16))
+    vectors = unit(np.eye(16)[group] + 0.08 * draw.normal(size=(160, 16)))
     scores = np.array([[0.8, 0.1], [0.4, 0.1], [0.1, 0.8], [0.1, 0.75]])[group] + 0.02 * draw.normal(size=(160, 2))
-    vectors = (pages / np.linalg.norm(pages, axis=1, keepdims=True)).astype("f4")
-    return group, placing._place(vectors, scores.astype("f4"), np.empty((160, 0), "f4"), given, 0.24, 0.085)
-
-
-def test_what_fits_a_topic_far_worse_than_its_own_pages_is_other():
-    group, topic = relatives(None)
-    np.testing.assert_array_equal(topic, np.array([0, -1, 1, 1])[group])
-
-
-def test_a_reference_of_pages_keeps_its_own_floor():
-    group, topic = relatives(0.2)
-    np.testing.assert_array_equal(topic, np.array([0, 0, 1, 1])[group])
+    monkeypatch.setattr(placing, "topic_scores", lambda *_: scores.astype("f4"))
+    floor = 0.21 if given is None else given
+    monkeypatch.setattr(placing, "_strangers", lambda *_: (np.empty((160, 0), "f4"), floor, 0.085))
+    topics = tuple(Topic(name, name, name, 1.0, "") for name in "ab")
+    reference = coverage.Reference(topics, np.eye(2, 16, dtype="f4"), np.arange(2), ("", ""), "pages", floor=given)
+    np.testing.assert_array_equal(coverage.place(vectors, reference).topic, np.array([0, relative, 1, 1])[group])
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 12])

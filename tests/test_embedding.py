@@ -375,6 +375,11 @@ def test_a_fast_backend_with_other_vectors_is_ruled_out(tiny, monkeypatch):
     assert "does not agree" in notices[0]
 
 
+def test_a_precision_that_no_backend_here_does_is_said_so(tiny):
+    with pytest.raises(InputError, match="no backend does int8 on this machine"):
+        embedding.embed(["w001"], model=tiny, store=False, backend="torch", precision="int8")
+
+
 def test_without_openvino_there_is_a_fallback_and_a_notice(tiny, monkeypatch):
     monkeypatch.setattr(choice, "_installed", lambda module: False)
     report = embedding.embed(["w001 w002"], model=tiny, store=False).report

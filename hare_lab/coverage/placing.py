@@ -95,36 +95,36 @@ def place(vectors: NDArray[np.float32], reference: Reference) -> Placement:
         )
     rows = unit(rows)
     scores = topic_scores(rows, reference)
-    subjects, middle, spread = _strangers(rows, reference)
-    floor = middle + FLOOR * spread if reference.floor is None else reference.floor
-    topic = _place(rows, scores, subjects, reference.floor, middle, spread)
+    subjects, floor, spread = _strangers(rows, reference)
+    near = _near(rows, NEIGHBOURS)
+    topic = _likeliest(scores, _outside(subjects, floor, spread), _weighted(*near), spread)
+    if reference.floor is None and len(rows) > 1:  # pages of a reference said before how far their topics reach; one page has no company
+        topic = _again(rows, scores, subjects, topic, near, floor, spread)
     shown = np.where(topic < 0, scores.argmax(axis=1), topic)
     return Placement(topic, scores[np.arange(len(rows)), shown], scores, floor)
 
 
-def _place(
+def _again(
     vectors: NDArray[np.float32],
     scores: NDArray[np.float32],
     subjects: NDArray[np.float32],
-    given: float | None,
-    middle: float,
+    first: NDArray[np.int64],
+    near: tuple[NDArray[np.int32], NDArray[np.float32]],
+    floor: float,
     spread: float,
 ) -> NDArray[np.int64]:
-    """Both placings; the first alone for a reference of pages, which knew its floor (`given`) before it saw this corpus."""
+    """The second placing, by what the `first` taught; `near` are the neighbours that it heard."""
     n = scores.shape[1]
-    outside = _outside(subjects, middle + FLOOR * spread if given is None else given, spread)
-    graph, communities = _neighbours(vectors, NEIGHBOURS)
-    first = _likeliest(scores, outside, graph, spread)
-    if given is not None:
-        return first
+    communities = leiden(undirected(directed(near[0], closeness(near[1]), len(vectors))), RESOLUTION, 0)
     groups = np.unique(np.where(first < 0, n + communities, first), return_inverse=True)[1]
     if groups.max() > 0:
         apart = discriminant(vectors, groups, SHRINKAGE)  # with few groups it has few directions, so it is half of what counts
-        graph, _ = _neighbours(unit(np.hstack([vectors, apart])), AGAIN, grouped=False)
+        near = _near(unit(np.hstack([vectors, apart])), AGAIN)
+    graph = _weighted(*near)
     heard = _hear(graph, np.column_stack([scores, subjects]))
     scores, subjects = heard[:, :n], heard[:, n:]
     needed = _needed(scores, first) - REACH * spread
-    outside = np.maximum(_outside(subjects, middle + LEAST * spread, spread), needed[scores.argmax(axis=1)])
+    outside = np.maximum(_outside(subjects, floor + (LEAST - FLOOR) * spread, spread), needed[scores.argmax(axis=1)])
     return _likeliest(scores, outside, graph, spread)
 
 
@@ -161,16 +161,16 @@ def topic_scores(vectors: NDArray[np.float32], reference: Reference) -> NDArray[
 
 
 def _strangers(vectors: NDArray[np.float32], reference: Reference) -> tuple[NDArray[np.float32], float, float]:
-    """Each page's scores for the subjects outside the reference; the median and the spread of unrelated subjects' scores."""
+    """Each page's scores for the subjects outside the reference; the floor of `other`, and the spread that scores are measured in."""
     others = _subjects(reference.model)
     whole = np.searchsorted(others.owner, np.arange(len(others.topics)))  # a topic's first point is its name with its description
     unrelated = topic_scores(others.points[whole], others)[~np.eye(len(whole), dtype=bool)]
     middle = float(np.median(unrelated))
     spread = max(1e-6, 1.4826 * float(np.median(np.abs(unrelated - middle))))  # as a standard deviation, were they normal
     if reference.floor is not None:  # pages say themselves how far their topics reach
-        return np.empty((len(vectors), 0), dtype=np.float32), middle, spread
+        return np.empty((len(vectors), 0), dtype=np.float32), reference.floor, spread
     strangers = (_centres(others) @ _centres(reference).T).max(axis=1) < SAME
-    return topic_scores(vectors, others)[:, strangers], middle, spread
+    return topic_scores(vectors, others)[:, strangers], middle + FLOOR * spread, spread
 
 
 def _outside(subjects: NDArray[Any], floor: float, spread: float) -> NDArray[Any]:
@@ -191,16 +191,15 @@ def _centres(reference: Reference) -> NDArray[np.float32]:
     return unit(sums)
 
 
-def _neighbours(vectors: NDArray[np.float32], k: int, *, grouped: bool = True) -> tuple[sparse.csr_matrix, NDArray[np.int32]]:
-    """The `k` nearest pages of each with their weights, which sum to 1; and the community of each page, where that is asked for."""
-    n, k = len(vectors), min(k, len(vectors) - 1)
-    if k < 1:
-        return sparse.eye(n, format="csr"), np.zeros(n, np.int32)
-    indices, similarities = nearest(vectors, vectors, k, same=True)
+def _near(vectors: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The `k` nearest pages of each, or all others, and their cosines; a page alone has itself."""
+    return nearest(vectors, vectors, max(1, min(k, len(vectors) - 1)), same=len(vectors) > 1)
+
+
+def _weighted(indices: NDArray[np.int32], similarities: NDArray[np.float32]) -> sparse.csr_matrix:
+    """How much each page hears each of its neighbours; a page's weights sum to 1."""
     weights = np.maximum(similarities, 1e-6).astype(np.float64) ** 4
-    graph = directed(indices, weights / weights.sum(axis=1, keepdims=True), n)
-    both = undirected(directed(indices, closeness(similarities), n)) if grouped else None
-    return graph, np.zeros(n, np.int32) if both is None else leiden(both, RESOLUTION, 0)
+    return directed(indices, weights / weights.sum(axis=1, keepdims=True), len(indices))
 
 
 def _hear(graph: sparse.csr_matrix, own: NDArray[Any]) -> NDArray[Any]:

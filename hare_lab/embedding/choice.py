@@ -75,7 +75,8 @@ def choose(model: Model, plan: Plan, *, backend: str = "auto", precision: str = 
     able = {candidate: result for candidate, result in results.items() if not result.problem}
     good = {candidate: result for candidate, result in able.items() if result.agrees}
     if not able:
-        why = "; ".join(f"{c}: {r.problem}" for c, r in results.items()) or "this model runs only as sentence-transformers fp32"
+        only = "it runs only as sentence-transformers fp32" if plan.pooling is None else f"no backend does {precision} on this machine"
+        why = "; ".join(f"{c}: {r.problem}" for c, r in results.items()) or only
         raise InputError(f'backend "{backend}" with precision "{precision}" can\'t run {model.name} here ({why}); choose auto')
     pool = good or able
     best = max(pool, key=lambda candidate: pool[candidate].rate)
@@ -206,7 +207,7 @@ def _cpu_has_bf16() -> bool:
 
 
 def _cpu_has_int8() -> bool:
-    """Whether the CPU multiplies bytes four at a time (VNNI); without, eight bits are slower than bf16 or fp32."""
+    """Whether the CPU has instructions that multiply and add bytes (VNNI), which is what makes eight bits quick."""
     return "_vnni" in _processor()
 
 

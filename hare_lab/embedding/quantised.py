@@ -1,8 +1,8 @@
 """A model's matrix products in eight bits: weights rounded once, activations as they come.
 
-One scale for a whole matrix or a whole batch loses too much (ONNX Runtime's dynamic int8: cosine 0.986 to fp32 at least). Here each
-row of a weight matrix, and each token's activations, are cut into groups of `GROUP` numbers with a scale of their own. A token's
-scales depend on that token alone, so a text gives the same vector in any batch.
+One scale for a whole matrix or a whole batch, as is usual, loses too much for the vectors to stay the model's. Here each row of a
+weight matrix, and each token's activations, are cut into groups of `GROUP` numbers with a scale of their own. A token's scales
+depend on that token alone, so a text gives the same vector in any batch.
 """
 
 from __future__ import annotations
