@@ -4,7 +4,7 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py tune        settings on hare-1m, the other half of the labels, other seeds
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work [tune]  train cells on one thread; start one a core, side by side
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells of all plans say so far
-    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy|told|weighted  an earlier plan
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy|told|weighted|pool15  an earlier plan
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work natural  cells of the natural pool, beside the latest plan
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [sum] --laptop[=RUN] --small[=RUN]  also `hare-lab run`, timed
@@ -27,7 +27,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -35,13 +34,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from _cells import gathered
 from _common import earlier, measure, real_data, write_results
 from crawl_pool import crawl_pool
 from curation import Prepared, halves, prepared
 from datasets import Dataset
 
 from hare_lab import corpus, embedding, experiment, quality, texts
-from hare_lab.errors import InputError
 from hare_lab.experiment import Arm, Plan, workers
 from hare_lab.experiment.cells import finished
 from hare_lab.experiment.conduct import begin
@@ -86,6 +85,7 @@ class Trial:
     tokens: int = TUNED_TOKENS
     seeds: tuple[int, ...] = TUNED_SEEDS
     model: str = "hare-1m"
+    pages: int = TUNED_PAGES
 
 
 TRIED = (
@@ -119,6 +119,8 @@ TRIED = (
         Trial(f"fourth-{floor}-{novelty}", Stated(floor, examples=400, novelty=novelty), **FOURTH)
         for floor, novelty in ((0.3, 0.5), (0.3, 0.7), (0.0, 0.9))
     ),
+    # the fifth time: the same settings where there is more to choose from
+    Trial("fifth-large", Stated(0.0, examples=400, novelty=0.9), arms=("random", "priors"), pages=40_000, **FOURTH),
 )  # fmt: skip
 
 
@@ -144,17 +146,23 @@ WEIGHTED = Size(
     15_000, 2_000_000, 2_000_000, "hare-5m", (10, 11, 12), (13, 14), 2.0, Stated(examples=400, weighted=True, novelty=0.9), 2, leaked=False
 )
 # what the fourth tuning chose of its three
-LATEST = Size(
+POOL15 = Size(
     15_000, 2_000_000, 2_000_000, "hare-5m", (20, 21, 22), (23, 24), 2.0, Stated(0.0, examples=400, novelty=0.9), 3, leaked=False,
     name="crawl-like-0.0-0.9",
 )  # fmt: skip
+# the same where there is much more to choose from than is read, as in any crawl
+LATEST = Size(
+    40_000, 2_000_000, 2_000_000, "hare-5m", (30, 31, 32), (33, 34), 2.0, Stated(0.0, examples=400, novelty=0.9), 4, leaked=False,
+    name="crawl-like-40000",
+)  # fmt: skip
+NATURAL = POOL15  # the natural pool has the same priors; it stands beside both plans
 PROXY = Size(15_000, 1_000_000, 1_000_000, "hare-1m", (0, 1, 2), (3, 4), 2.0)
 SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0, Stated(examples=40))
 
 
 def main() -> None:
     words = set(sys.argv[1:])
-    known = {"small": SMALL, "proxy": PROXY, "told": TOLD, "weighted": WEIGHTED}
+    known = {"small": SMALL, "proxy": PROXY, "told": TOLD, "weighted": WEIGHTED, "pool15": POOL15}
     size = next((known[word] for word in known if word in words), LATEST)
     posts, web = real_data("reddit_selfposts"), real_data("webcrawl_mix")
     if "tune" in words:
@@ -163,8 +171,8 @@ def main() -> None:
     _, unseen = halves(posts)
     plan = confirmatory_plan(size)
     if {"work", "natural"} <= words:
-        plan = natural_plan(size)
-        work(natural_material(plan, posts, unseen, size), _folder(plan, "natural"), plan.cells(), judge=False)
+        plan = natural_plan(NATURAL)
+        work(natural_material(plan, posts, unseen, NATURAL), _folder(plan, "natural"), plan.cells(), judge=False)
         return
     if "work" in words:
         work(crawl_material(plan, posts, web, unseen, size), _folder(plan, "crawl-like"), urgency(plan), judge=size.leaked)
@@ -174,7 +182,7 @@ def main() -> None:
     else:
         shared, judge = crawl_material(plan, posts, web, unseen, size), experiment.leak_test if size.leaked else None
         result = experiment.conduct(shared, _folder(plan, "crawl-like"), workers=experiment.fitting(plan), leak_test=judge)
-        beside = natural(posts, unseen, size) if size in (SMALL, LATEST) else []
+        beside = natural(posts, unseen, {SMALL: SMALL, LATEST: NATURAL}[size]) if size in (SMALL, LATEST) else []
         rows = [*measures(result, size), *beside] if size is SMALL else summed()
     told = dict(word.removeprefix("--").partition("=")[::2] for word in sys.argv[1:] if word.startswith("--"))
     timed = {profile: told[profile] for profile in MINUTES if profile in told}
@@ -188,24 +196,34 @@ def main() -> None:
         write_results("experiment", rows)
 
 
+PLANS = {"": LATEST, "pool15": POOL15, "told": TOLD, "weighted": WEIGHTED, "proxy": PROXY}  # how their rows begin
+
+
 def summed() -> list[dict[str, Any]]:
     """The rows of every plan of which some cells are finished, each under a name of its own; targets are for the latest.
 
-    Only one plan has the leaked arm, so its rows need no other name.
+    Only one plan has the leaked arm, so its rows need no other name. Where no cell of a plan is at hand, its rows stay as they are.
     """
     rows = []
-    for size, name in ((LATEST, ""), (TOLD, "told_"), (WEIGHTED, "weighted_"), (PROXY, "proxy_")):
-        try:
-            found = measures(experiment.results(_folder(confirmatory_plan(size), "crawl-like")), size)
-        except InputError:  # nothing to compare yet
-            continue
+    for name, size in PLANS.items():
+        result = gathered(plan := confirmatory_plan(size), _folder(plan, "crawl-like"))
+        found = measures(result, size) if result else earlier("experiment", lambda row, name=name: _plan_of(row) == name)
         for row in found:
             if name and ".leaked_" not in row["id"]:
-                row |= {"target": None, "holds": None, "id": row["id"].replace("experiment.", f"experiment.{name}")}
+                measured = row["id"].removeprefix("experiment.").removeprefix(f"{name}_")
+                row |= {"target": None, "holds": None, "id": f"experiment.{name}_{measured}"}
             rows.append(row)
-    with suppress(InputError):
-        rows += natural_measures(experiment.results(_folder(natural_plan(LATEST), "natural")), LATEST)
-    return rows
+    natural = gathered(plan := natural_plan(NATURAL), _folder(plan, "natural"))
+    return rows + (natural_measures(natural, NATURAL) if natural else earlier("experiment", lambda row: _plan_of(row) == "natural"))
+
+
+def _plan_of(row: str) -> str:
+    """Which plan a row is of, by its name."""
+    if ".leaked_" in row:
+        return "told"
+    if row.endswith(("_natural", "_minutes", "_minutes_all")):
+        return row.rpartition("_")[2]
+    return next((name for name in PLANS if name and row.startswith(f"experiment.{name}_")), "")
 
 
 def confirmatory_plan(size: Size) -> Plan:
@@ -218,8 +236,9 @@ def confirmatory_plan(size: Size) -> Plan:
         told += f" give each group of pages as much of the budget as it has of them and weigh novelty by {size.stated.novelty},"
     if size.name:
         told += f" have a floor of {size.stated.floor} and weigh novelty by {size.stated.novelty},"
+    of = f" of {size.pages:,} pages" if size.pages > POOL15.pages else ""
     hypothesis = (
-        f"On a crawl-like pool, at equal tokens, pages chosen by the priors{told} give fewer bits per byte on clean held-out posts, "
+        f"On a crawl-like pool{of}, at equal tokens, pages chosen by the priors{told} give fewer bits per byte on clean held-out posts, "
         "macro-averaged over labels, than pages drawn at random."
     )
     name = size.name or ("crawl-like-weighted" if size.stated.weighted else "crawl-like-told" if told else "crawl-like")
@@ -228,7 +247,7 @@ def confirmatory_plan(size: Size) -> Plan:
 
 def urgency(plan: Plan) -> list[tuple[Arm, int]]:
     """The cells by what the issue's figures need first; an order of work, which no result changes."""
-    order = ["random", "priors", "leaked", "diversity-only", "quality-only", *SINGLE[2:], "cleaned", "random-long", *PEERS]
+    order = ["random", "priors", "leaked", "random-long", "diversity-only", "quality-only", *SINGLE[2:], "cleaned", *PEERS]
     rank = {name: at for at, name in enumerate(order)}
     first = ("random", "priors")  # seed by seed, so that there is a pair to compare after each
     return sorted(
@@ -462,7 +481,7 @@ def tune(posts: list[dict[str, Any]], web: list[dict[str, Any]], *, work_only: b
 
 def tuning_plan(trial: Trial) -> tuple[Size, Plan, list[tuple[Arm, int]]]:
     """A trial as a plan; of its cells those that the trial asks for."""
-    size = Size(TUNED_PAGES, trial.tokens, round(trial.share * trial.tokens), trial.model, trial.seeds, (), 1.0, trial.stated)
+    size = Size(trial.pages, trial.tokens, round(trial.share * trial.tokens), trial.model, trial.seeds, (), 1.0, trial.stated)
     arms = (Arm("random", crawl=True), Arm("priors", "priors"), *(Arm(m, m) for m in trial.arms if m not in ("random", "priors")))
     plan = _plan(trial.name, "none: settings", arms, size, "tuning", TUNED_SEED)
     return size, plan, [cell for cell in plan.cells() if cell[0].name in trial.arms]
