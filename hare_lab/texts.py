@@ -158,12 +158,14 @@ def taxonomy(path: str | Path = DATA / "taxonomy" / "everyday.yaml") -> list[Top
         content = yaml.safe_load(source.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"no taxonomy {source}; give a YAML file such as data/taxonomy/everyday.yaml") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source}: byte {error.start} is not UTF-8; convert the file to UTF-8") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise InputError(f"{source}{f' line {mark.line + 1}' if mark else ''}: not valid YAML; mend it there") from error
     found: list[Topic] = []
     for entry in _topics(content, source):
-        children = entry.get("topics")
+        children = _topics(entry, source) if entry.get("topics") is not None else None
         parent = str(entry.get("name", "")) if children is not None else ""
         found += [_topic(leaf, parent, source) for leaf in (children if children is not None else [entry])]
     if not found:

@@ -4,12 +4,13 @@ import gzip
 import io
 import json
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import zstandard
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,8 +38,9 @@ def ids(dataset):
 
 
 @pytest.mark.parametrize(
-    "kind", ["jsonl", "jsonl.gz", "jsonl.zst", "json", "parquet", "arrow", "csv", "txt", "html", "folder of a dataset"]
-)
+    "kind", ["jsonl", "jsonl.gz", "jsonl.zst", "json", "json with a mark", "parquet", "parquet.gz", "arrow", "arrow.gz",
+     "csv", "txt", "html", "folder of a dataset", "folder of its parts"]
+)  # fmt: skip
 def test_every_kind_of_file_gives_the_same_text(tmp_path, kind):
     frame = pd.DataFrame({"text": [PROSE], "label": ["birds"]})
     path = tmp_path / f"pages.{kind}"
@@ -52,10 +54,14 @@ def test_every_kind_of_file_gives_the_same_text(tmp_path, kind):
             path.write_bytes(zstandard.compress(raw))
         case "json":
             path.write_text(json.dumps([{"text": PROSE, "label": "birds"}]))
-        case "parquet":
-            frame.to_parquet(path)
-        case "arrow":
-            frame.to_feather(path, compression="uncompressed")
+        case "json with a mark":
+            path = tmp_path / "pages.json"
+            path.write_text(json.dumps([{"text": PROSE, "label": "birds"}]), encoding="utf-8-sig")
+        case "parquet" | "parquet.gz":
+            path.write_bytes(packed(kind, frame.to_parquet()))
+        case "arrow" | "arrow.gz":
+            frame.to_feather(tmp_path / "plain", compression="uncompressed")
+            path.write_bytes(packed(kind, (tmp_path / "plain").read_bytes()))
         case "csv":
             frame.to_csv(path, index=False)
         case "txt":
@@ -67,6 +73,9 @@ def test_every_kind_of_file_gives_the_same_text(tmp_path, kind):
                 + "<footer>All rights reserved</footer>"
             )
             path.write_text(f"<html><head><title>Heron</title></head><body>{body}</body></html>")
+        case "folder of its parts":
+            path = tmp_path / "saved"
+            DatasetDict(train=Dataset.from_pandas(frame)).save_to_disk(str(path))
         case _:
             path = tmp_path / "saved"
             Dataset.from_pandas(frame).save_to_disk(str(path))
@@ -77,12 +86,24 @@ def test_every_kind_of_file_gives_the_same_text(tmp_path, kind):
         assert loaded.pages[0]["label"] == "birds"
 
 
+def packed(kind, raw):
+    return gzip.compress(raw) if kind.endswith(".gz") else raw
+
+
 def test_a_folder_and_a_glob_read_every_file_in_name_order(tmp_path):
     for name in ("b.jsonl", "a.txt", "c/d.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(lines({"text": name}) if name.endswith("jsonl") else name.encode())
     assert list(corpus.load(tmp_path).pages["text"]) == ["a.txt", "b.jsonl", "c/d.jsonl"]
     assert list(corpus.load(f"{tmp_path}/**/*.jsonl").pages["text"]) == ["b.jsonl", "c/d.jsonl"]
+
+
+def test_what_is_hidden_in_a_folder_is_passed_over_but_not_a_folder_that_is_hidden_itself(tmp_path, monkeypatch):
+    for name in (".cache/pages/a.txt", ".cache/pages/.git/b.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    monkeypatch.chdir(tmp_path / ".cache")
+    assert [len(corpus.load(name).pages) for name in (tmp_path / ".cache" / "pages", "../.cache/pages")] == [1, 1]
 
 
 def test_standard_input_is_a_corpus(monkeypatch):
@@ -252,6 +273,20 @@ def test_the_hub_is_streamed_up_to_the_limit(monkeypatch):
     assert asked == {"path": "owner/name", "config": "conf", "split": "test", "streaming": True}
 
 
+def test_a_hub_that_falls_silent_on_the_way_is_one_sentence_too(monkeypatch):
+    import datasets
+
+    def stream(*args, **kwargs):
+        yield {"text": PROSE}
+        raise ConnectionError("Read timed out\nmore lines")
+
+    monkeypatch.setattr(datasets, "load_dataset", stream)
+    monkeypatch.setattr(hub, "unreachable", lambda: None)
+    with pytest.raises(InputError, match=r"hf:a/b: .*after 1 rows, ConnectionError: Read timed out") as caught:
+        corpus.load("hf:a/b", limit=3)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_page_of_20_megabytes_is_a_page(tmp_path):
     path = tmp_path / "big.txt"
     path.write_text(PROSE * 100_000)
@@ -288,7 +323,12 @@ def test_cleaning_partitions_its_input(texts):
     ("dirty", "clean"),
     [
         ("It was cafÃ© time, and the girlâ€™s tea was cold.", "It was café time, and the girl’s tea was cold."),
-        ("See [the guide](https://example.org/a_(b)) or https://example.org/x?y=1 for more.", "See the guide or  for more."),
+        ("See [the guide](https://example.org/a_(b)) or https://example.org/x?y=1 for more.", "See the guide or for more."),
+        (
+            "Read it at https://example.com/page. It is good, see https://x.org/b, and (www.x.org/c) too.",
+            "Read it at. It is good, see, and too.",
+        ),
+        ("https://x.org/a is here, [https://x.org/b] there, <http://x.org/c> and www.x.org!", "is here, there, and!"),
         ("Write to ana.li+news@mail.example.org today.", "Write to [email] today."),
         ("Call +44 20 7946 0123 or (020) 7946 0999 or 212-555-0147.", "Call [phone] or [phone] or [phone]."),
         ("The server is 203.0.113.9, the card 4111 1111 1111 1111.", "The server is [ip], the card [card]."),
@@ -315,6 +355,20 @@ def test_what_does_not_belong_is_cut_or_masked(dirty, clean):
 )
 def test_what_only_looks_like_it_stays(text):
     assert scrub.scrub(text, RULES.cleaning)[0] == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Home | " + " | ".join(["Culture Desk"] * 10) + " | Women's Health",
+        "Privacy policy" + " - a b c d e" * 12 + "'s",
+        "www" + "." * 5_000,
+    ],
+)
+def test_a_line_that_is_nearly_a_menu_or_an_address_is_found_out_at_once(line):
+    start = time.perf_counter()
+    assert scrub.scrub(line, RULES.cleaning)[0] == line
+    assert time.perf_counter() - start < 1  # a pattern that tries every way to part it takes hours
 
 
 def test_a_line_that_many_pages_of_a_source_share_is_cut_from_each():
@@ -406,6 +460,9 @@ def test_what_a_csv_row_has_beyond_its_header_or_outside_utf8_sets_it_aside(tmp_
     loaded = corpus.load(path)
     assert len(loaded.pages) == 1 and loaded.report.reasons == {"too many fields": 1, "invalid UTF-8": 1}
     assert list(loaded.removed["detail"])[1] == 'rows.csv line 4: column "text" is not UTF-8; convert the file to UTF-8'
+    path.write_text(f'text,unnamed\n"{PROSE}",1\n"{PROSE}",2,3\n')
+    loaded = corpus.load(path)
+    assert list(loaded.pages["unnamed"]) == ["1"] and loaded.report.reasons == {"too many fields": 1}
     path.write_text(f"text,text\n{PROSE},second\n")
     with pytest.raises(InputError, match='two columns are called "text"'):
         corpus.load(path)

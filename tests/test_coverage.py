@@ -144,6 +144,17 @@ def test_weights_of_the_priors_change_what_is_wanted_and_nothing_else(sample, co
     assert weighted["have"].to_dict() == covered.gaps.set_index("topic")["have"].to_dict()
 
 
+def test_a_weight_of_other_is_for_the_choice_and_no_mistake_here():
+    plain, weighted = (coverage.from_taxonomy(texts.taxonomy(), weights) for weights in (None, {"other": 0.5}))
+    assert weighted.topics == plain.topics
+
+
+def test_a_reference_remembers_what_embedded_it(tmp_path):
+    model = lambda found: np.eye(8, dtype=np.float32)[[len(text) % 8 for text in found]]  # noqa: E731
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps({"text": "x" * n, "topic": f"t{n % 4}"}) + "\n" for n in range(1, 41)))
+    assert coverage.load_reference(tmp_path / "r.jsonl", model=model).model is model
+
+
 # --- measures ---------------------------------------------------------------------------------------------------------
 
 

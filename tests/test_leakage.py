@@ -57,6 +57,7 @@ def best(found, row):
         ({"question": "Which?", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"}, "Which?", ("x", "y"), "y"),
         ({"query": "Which?", "options": '["x", "y"]', "answer": 0}, "Which?", ("x", "y"), "x"),
         ({"text": "Context: Rain.\nChoices:\nA. wet\nB. dry\nAnswer:", "choices": ["A", "B"], "gold": 1}, "Rain.", ("wet", "dry"), "dry"),
+        ({"query": "Which?", "choices": np.array(["x y", "z"]), "answer": 0}, "Which?", ("x y", "z"), "x y"),
         ({"problem": "2 + 2 =", "answer": "4"}, "2 + 2 =", (), "4"),
         ({"sentence": "only a text", "answer": None, "choices": None}, "only a text", (), ""),
     ],

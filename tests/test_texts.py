@@ -226,12 +226,14 @@ def test_a_broken_row_is_named_by_file_line_and_field(tmp_path, rows, words):
         ("topics: [{id: a, description: x}, {id: a, description: y}]", "twice"),
         ("topics: [{id: a}]", "no description"),
         ("topics: [{id: a, description: x, weight: -1}]", "weight"),
+        ("topics: [{name: Science, topics: [physics, biology]}]", 'no list "topics"'),
+        ("topics: [{id: caf\udce9, description: x}]", "byte 17 is not UTF-8"),
         ("[", "not valid YAML"),
         ("x: 1", 'no list "topics"'),
     ],
 )
 def test_a_broken_taxonomy_is_one_sentence(tmp_path, text, words):
     path = tmp_path / "t.yaml"
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     with pytest.raises(InputError, match=words):
         texts.taxonomy(path)

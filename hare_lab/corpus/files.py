@@ -7,6 +7,7 @@ page in disguise. A line that can't be decoded or parsed is passed on with its p
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import glob
 import gzip
@@ -32,6 +33,7 @@ class Problem(NamedTuple):
     sentence: str
 
 
+SAVED_BESIDE = frozenset({"dataset_dict.json", "dataset_info.json", "state.json"})  # what `save_to_disk` writes beside the rows
 COMPRESSED = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ", ".zst": b"\x28\xb5\x2f\xfd"}
 
 
@@ -54,7 +56,8 @@ def expand(name: str) -> list[Path]:
     if path.is_dir():
         if (path / "dataset_info.json").exists() or (path / "state.json").exists():
             return sorted(path.glob("*.arrow"))
-        found = sorted(p for p in path.rglob("*") if p.is_file() and _kind(p) and not any(q.startswith(".") for q in p.parts))
+        inside = [p for p in path.rglob("*") if p.is_file() and _kind(p) and p.name not in SAVED_BESIDE]
+        found = sorted(p for p in inside if not any(q.startswith(".") for q in p.relative_to(path).parts))
         if not found:
             raise InputError(f"folder {name} holds no file of a known kind ({known}, each also .gz, .bz2, .xz or .zst)")
         return found
@@ -205,6 +208,7 @@ def _json(path: Path, name: str) -> Iterator[Row]:
     """A `.json` file: one array of objects, or JSON lines under the wrong name."""
     with _open(path) as file:
         raw = file.read()
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     if raw.lstrip()[:1] != b"[":
         yield from _json_rows(raw.splitlines(keepends=True), name, str(path))
         return
@@ -221,7 +225,7 @@ def _parquet(path: Path, name: str) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     try:
-        batches = pq.ParquetFile(path).iter_batches(batch_size=1024)
+        batches = pq.ParquetFile(_buffer(path) or path).iter_batches(batch_size=1024)
         yield from _arrow_rows(batches, name)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a Parquet file ({str(error).splitlines()[0]}); is it what its name says?") from error
@@ -230,7 +234,7 @@ def _parquet(path: Path, name: str) -> Iterator[Row]:
 def _arrow(path: Path, name: str) -> Iterator[Row]:
     import pyarrow as pa
 
-    source = pa.memory_map(str(path))
+    source = _buffer(path) or pa.memory_map(str(path))
     try:
         try:
             reader: Any = pa.ipc.open_stream(source)
@@ -240,6 +244,16 @@ def _arrow(path: Path, name: str) -> Iterator[Row]:
         yield from _arrow_rows(reader, name)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not an Arrow file ({str(error).splitlines()[0]}); is it what its name says?") from error
+
+
+def _buffer(path: Path) -> Any:
+    """What a compressed file holds; None for a plain one, which is read where it lies."""
+    import pyarrow as pa
+
+    if path.suffix.lower() not in COMPRESSED:
+        return None
+    with _open(path) as file:
+        return pa.BufferReader(file.read())
 
 
 def _arrow_rows(batches: Iterable[Any], name: str) -> Iterator[Row]:
@@ -254,7 +268,7 @@ def _csv(path: Path, name: str) -> Iterator[Row]:
     csv.field_size_limit(1 << 30)  # a page of 20 MB is a page
     delimiter = "\t" if _kind(path) == ".tsv" else ","
     lines = (raw.decode("utf-8-sig" if number == 0 else "utf-8", "surrogateescape") for number, raw in enumerate(_read_lines(path)))
-    rows = csv.DictReader(lines, restkey=UNNAMED, delimiter=delimiter, strict=True)
+    rows = csv.DictReader(lines, restkey=BEYOND, delimiter=delimiter, strict=True)
     try:
         columns = list(rows.fieldnames or ())
         twice = next((column for column in columns if columns.count(column) > 1), None)
@@ -269,8 +283,9 @@ def _csv(path: Path, name: str) -> Iterator[Row]:
 
 def _checked(where: str, row: dict[str, Any], delimiter: str) -> dict[str, Any]:
     """A row of a CSV file, with its problem where it has more fields than the header or bytes that are not UTF-8."""
-    if UNNAMED in row:
-        sentence = f'{where}: {len(row[UNNAMED])} more fields than the header names; put texts that hold a "{delimiter}" in quotes'
+    if beyond := row.pop(BEYOND, None):
+        sentence = f'{where}: {len(beyond)} more fields than the header names; put texts that hold a "{delimiter}" in quotes'
+        row[UNNAMED if UNNAMED not in row else f"own_{UNNAMED}"] = beyond
         row[PROBLEM] = Problem("too many fields", sentence)
     for key, value in row.items():
         if isinstance(value, str) and not value.isascii() and any("\udc80" <= character <= "\udcff" for character in value):
@@ -311,4 +326,5 @@ READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
     ".csv": _csv, ".tsv": _csv, ".txt": _text, ".md": _text, ".html": _html, ".htm": _html,
 }  # fmt: skip
 UNNAMED = "unnamed"  # the column that holds what a CSV row has beyond its header's names
+BEYOND: Any = object()  # the same while the row is read: no header can be called so
 TEXTS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".md", ".html", ".htm"})

@@ -38,17 +38,32 @@ def hub_rows(source: str, limit: int | None) -> Iterator[tuple[str, dict[str, An
             rows = iter(dataset)
             first = next(rows, None)
     except Exception as error:  # the hub's client raises two dozen kinds; each means that the data can't be had
-        what = silence or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
-        raise InputError(
-            f"{source}: the dataset can't be read from the hub ({what}); check the name and the network, "
-            "or give a local file, a folder or `demo`"
-        ) from error
+        raise _unread(source, silence or _said(error)) from error
     if first is None:
         raise InputError(f"{source}: the dataset is empty")
     name = f"{path}:{config}" if config else path
     yield f"{name} row 0", dict(first)
-    for number, row in enumerate(rows, start=1):
+    number = 0
+    while True:
+        try:
+            row = next(rows, None)
+        except Exception as error:  # a stream that breaks off on the way
+            raise _unread(source, f"after {number + 1:,} rows, {_said(error)}") from error
+        if row is None:
+            return
+        number += 1
         yield f"{name} row {number}", dict(row)
+
+
+def _unread(source: str, what: str) -> InputError:
+    return InputError(
+        f"{source}: the dataset can't be read from the hub ({what}); check the name and the network, "
+        "or give a local file, a folder or `demo`"
+    )
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
 
 
 def unreachable() -> str | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hare_lab.corpus.files import PROBLEM, Problem, expand, read_file, read_stdin
-from hare_lab.corpus.pages import ADDED_COLUMNS, PAGE_COLUMNS, REMOVED_COLUMNS, Collector, removed_table
+from hare_lab.corpus.pages import ADDED_COLUMNS, PAGE_COLUMNS, REMOVED_COLUMNS, Collector, own_name, removed_table
 from hare_lab.errors import InputError
 from hare_lab.report_base import Report
 
@@ -189,21 +189,15 @@ def _page(where: str, fields: dict[str, Any], column: str | None, seen: Counter[
     page["text"] = page["text"].encode("utf-8", "replace").decode("utf-8")  # Arrow holds no lone surrogates
     for key, value in fields.items():
         if key == "id" and own_id:
-            page[_own(key, fields)] = own_id
+            page[own_name(key, fields)] = own_id
         elif key not in ("title", "source", name):
-            page[_own(key, fields) if key in OURS else str(key)] = value
+            page[own_name(key, fields) if key in OURS else str(key)] = value
     return page, reason, detail
 
 
 def _words(value: Any) -> str:
     """A title or source as text, whatever it came as; "" where it is missing (pandas says so by a number that is none)."""
     return "" if value is None or (isinstance(value, float) and value != value) else str(value)
-
-
-def _own(key: str, fields: Mapping[str, Any]) -> str:
-    """The name under which a user's column stays whose name is one of ours."""
-    name = f"own_{key}"
-    return name if name not in fields else _own(name, fields)
 
 
 def _unusable(where: str, name: str, fields: Mapping[str, Any]) -> tuple[str, str]:

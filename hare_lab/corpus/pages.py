@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +135,18 @@ def account(earlier: Sequence[Dataset], pages: Dataset, removed: Dataset) -> tup
     if both:
         raise ValueError(f"{len(both)} pages are both kept and removed, {min(both)} among them")
     return pages, gone
+
+
+def owned(pages: Dataset, names: Iterable[str]) -> Dataset:
+    """The pages, their columns of these names renamed to `own_NAME`: the user's, of which a step is about to add its own."""
+    present = [name for name in names if name in pages.column_names]
+    return pages.rename_columns({name: own_name(name, pages.column_names) for name in present}) if present else pages
+
+
+def own_name(name: str, taken: Container[str]) -> str:
+    """The name under which a user's column stays whose name is one of ours."""
+    own = f"own_{name}"
+    return own if own not in taken else own_name(own, taken)
 
 
 def with_columns(pages: Dataset, columns: Mapping[str, pa.Array]) -> Dataset:

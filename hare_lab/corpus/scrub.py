@@ -31,25 +31,30 @@ _PHONE = re.compile(
 _MARKDOWN_LINK = re.compile(
     r"!?\[([^\[\]\n]{0,300})\]\((?:https?://|www\.|/|#|mailto:)[^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"\n]*\")?\)"
 )
-_URL = re.compile(r"<?(?:https?://|ftp://|www\.)[^\s<>\"'\])}]+>?", re.IGNORECASE)
+# With the brackets that hold nothing else; a stop after it ends the sentence and stays.
+_PAIR = r"\([^\s()<>]*\)"
+_ADDRESS = rf"<?(?:https?://|ftp://|www\.)(?:{_PAIR}|[^\s<>\"'\])}}])*(?:{_PAIR}|[^\s<>\"'\])}}.,;:!?])>?"
+_URL = re.compile(rf"\({_ADDRESS}\)|\[{_ADDRESS}\]|{_ADDRESS}", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\ufeff]")
 _BLANKS = re.compile(r"\n{3,}")
 
-# Whole lines that belong to the site, not to the text. Each stands alone on its line in a crawl.
+# Whole lines that belong to the site, not to the text. Each stands alone on its line in a crawl. An entry of a menu neither begins nor ends
+# with a space: were a space the entry's or the separator's at will, a long menu that does not match would take hours to be found out.
 _BOILERPLATE = re.compile(
     r"""^\W*(?:
       (?:this|our)\s(?:web)?site\suses\scookies.* | we\suse\scookies.* | accept\s(?:all\s)?cookies
     | cookie\s(?:policy|settings|preferences)
     | (?:all\srights\sreserved|copyright\s(?:©|\(c\))|©)[^.]{0,80}\.?
     | (?:privacy\spolicy|terms\s(?:of\s(?:use|service)|and\sconditions)|site\s?map|contact\sus|about\sus)
-      (?:\s*[|·•-]\s*[\w\s]{2,30}){0,6}
+      (?:\s*[|·•-]\s*\w[\w\s]{0,28}\w){0,6}
     | (?:share|tweet|pin|like|follow)\s(?:this|us)?\s?(?:on\s)?
       (?:facebook|twitter|x|pinterest|linkedin|instagram|whatsapp|email)?(?:\s*[|·•,]\s*\w+)*
     | (?:click|tap)\shere(?:\sto\s[\w\s]{2,40})?\.? | read\smore\W* | continue\sreading\W*
     | skip\sto\s(?:main\s)?content | back\sto\stop
     | (?:sign|log)\s?(?:in|up|out)(?:\s*[|/·]\s*(?:sign|log)\s?(?:in|up|out)|\sto\s[\w\s]{2,40})?
     | subscribe(?:\sto\s[\w\s]{2,40})?\W*
-    | (?:home|menu|search|login|register|cart|checkout|blog|faq|help|news|shop|contact|about)(?:(?:\s*[|>»›·•]\s*|\s/\s)[\w&\s]{1,30}){2,}
+    | (?:home|menu|search|login|register|cart|checkout|blog|faq|help|news|shop|contact|about)
+      (?:(?:\s*[|>»›·•]\s*|\s/\s)[\w&](?:[\w&\s]{0,28}[\w&])?){2,}
     | (?:previous|next|older|newer)\s(?:post|article|page|entry|entries)\W* | leave\sa\s(?:comment|reply)
     | \d+\s(?:comments?|shares?|likes?|views?)
     | posted\s(?:by|in|on)\s.{2,60} | filed\sunder:?\s.{2,60} | tags?:\s.{2,80} | advertisement | sponsored\scontent
@@ -75,7 +80,7 @@ def scrub(text: str, rules: Cleaning, repeated: frozenset[str] = frozenset()) ->
         text = _cut_lines(text, repeated, counted)
     if rules.links == "cut":
         text, markdown = _MARKDOWN_LINK.subn(r"\1", text)
-        text, bare = _URL.subn("", text)
+        text, bare = _without_addresses(text)
         counted["link"] += markdown + bare
     if rules.personal_data != "keep":
         text = _mask(text, counted)
@@ -117,6 +122,19 @@ def _mend(text: str, counted: Counter[str]) -> str:
         text = mended
     text = ftfy.fix_text(text, uncurl_quotes=False, fix_encoding=False) if not text.isascii() else text
     return _CONTROL.sub("", text)
+
+
+def _without_addresses(text: str) -> tuple[str, int]:
+    """The text without its addresses and the blanks before each, after it where it begins a line; and how many there were."""
+    kept: list[str] = []
+    end, fresh = 0, True
+    for match in _URL.finditer(text):
+        kept.append(text[end : match.start()].rstrip(" \t"))
+        fresh = kept[-1].endswith("\n") if kept[-1] else fresh
+        end = match.end()
+        while fresh and text[end : end + 1] in (" ", "\t"):
+            end += 1
+    return "".join([*kept, text[end:]]), len(kept)
 
 
 def _cut_lines(text: str, repeated: frozenset[str], counted: Counter[str]) -> str:

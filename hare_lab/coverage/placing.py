@@ -27,7 +27,6 @@ from hare_lab.coverage.reference import Reference, from_taxonomy
 from hare_lab.errors import InputError
 from hare_lab.priors import DATA
 
-OTHER = "other"
 SUBJECTS = DATA / "taxonomy" / "subjects.yaml"
 # In units of the spread of similarities between descriptions of unrelated subjects, so that they hold for any model (docs/coverage.md).
 FLOOR = -0.35  # from their median: less like every topic than that, and a page is in none at first

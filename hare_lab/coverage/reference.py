@@ -25,6 +25,7 @@ from hare_lab.texts import Topic
 if TYPE_CHECKING:
     from datasets import Dataset
 
+OTHER = "other"  # a page of none of the topics
 FEWEST = 20  # pages or items below which shares say nothing
 GROUPS = ("topic", "subject", "label", "benchmark", "category")  # columns that name what a page of a reference is about
 MOST_GROUPS = 500
@@ -94,7 +95,7 @@ def from_taxonomy(found: Sequence[Topic], weights: Mapping[str, float] | None = 
     )
 
 
-def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None = None, seed: int = 0) -> Reference:
+def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None = None, model: Any = None, seed: int = 0) -> Reference:
     """A corpus, or the items of a benchmark, as a reference: its topics in the shares that they have there.
 
     Parameters
@@ -103,6 +104,7 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     vectors : float32 array (n_pages, dim) of unit rows, in the order of the pages
     by : column that says what a page is about
         None takes the first of topic, subject, label, benchmark and category that the pages have, else finds clusters.
+    model : what made the vectors; None is the bundled one
 
     Raises
     ------
@@ -128,7 +130,9 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     found = [_from_group(name, share) for name, share in zip(order, shares, strict=True)]
     stacked = np.concatenate(points)
     own = np.concatenate([_top_mean(np.asarray(vectors)[group == at] @ rows.T) for at, rows in enumerate(points)])
-    return Reference(tuple(found), stacked, owner, tuple(order[at] for at in owner), "pages", floor=float(np.quantile(own, 0.05)))
+    return Reference(
+        tuple(found), stacked, owner, tuple(order[at] for at in owner), "pages", model=model, floor=float(np.quantile(own, 0.05))
+    )
 
 
 def load_reference(
@@ -144,7 +148,7 @@ def load_reference(
     if str(source).lower().endswith((".yaml", ".yml")):
         return from_taxonomy(texts.taxonomy(source), weights, model=model)
     pages = _pages_or_items(source, seed)
-    return from_pages(pages, embed(pages, model=model).vectors, by=by, seed=seed)
+    return from_pages(pages, embed(pages, model=model).vectors, by=by, model=model, seed=seed)
 
 
 def _pages_or_items(source: str | Path, seed: int) -> Dataset:
@@ -176,7 +180,7 @@ def _weighted(found: Sequence[Topic], weights: Mapping[str, float]) -> tuple[Top
     twice = next((name for name in ids if ids.count(name) > 1), None)
     if twice is not None:
         raise InputError(f'the taxonomy holds the topic "{twice}" twice; give each topic an id of its own')
-    stranger = next((name for name in weights if name not in ids), None)
+    stranger = next((name for name in weights if name not in (*ids, OTHER)), None)  # `other` has a weight in a choice alone
     if stranger is not None:
         raise InputError(f'the priors weigh the topic "{stranger}", which the taxonomy lacks; its topics are {", ".join(ids[:8])} ...')
     chosen = [float(weights.get(topic.id, topic.weight)) for topic in found]

@@ -41,7 +41,7 @@ def compare(
     Returns
     -------
     DataFrame with one row a method and budget: `method`, `budget`, `pages`, `tokens`, `quality` (mean by token), `diversity` (Vendi score
-    of the chosen pages' vectors, which no method looks at) and `effective_topics`.
+    of the chosen pages' vectors; no method aims at it, though several choose by the same vectors) and `effective_topics`.
 
     Raises
     ------

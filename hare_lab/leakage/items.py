@@ -131,16 +131,9 @@ def load_items(*sources: str | Path | Sequence[Mapping[str, Any]]) -> Items:
     return Items(*(tuple(column) for column in zip(*found.values(), strict=True)))
 
 
-def benchmark_files(priors: Priors, beside: Path | None = None) -> list[str]:
-    """The benchmarks that the priors name: paths as `Priors.find` resolves them, hub names as they are.
-
-    Parameters
-    ----------
-    priors : the statement
-    beside : the priors file, beside which relative names are looked up first
-    """
-    folder = Path(beside).parent if beside else None
-    return [name if name.startswith("hf:") else str(priors.find(name, folder)) for name in priors.leakage.benchmarks]
+def benchmark_files(priors: Priors) -> list[str]:
+    """The benchmarks that the priors name: paths as `Priors.find` resolves them, hub names as they are."""
+    return [name if name.startswith("hf:") else str(priors.find(name)) for name in priors.leakage.benchmarks]
 
 
 def _rows(source: str | Path | Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -181,7 +174,9 @@ def _read(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:
 
 def _choices(row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The choices and their labels; a list, a list as JSON text, or the hub's {"text": [...], "label": [...]}."""
-    found: Any = next((row[name] for name in CHOICES if row.get(name)), None)
+    told: list[Any] = [row.get(name) for name in CHOICES]
+    lists = (value.tolist() if hasattr(value, "tolist") else value for value in told)  # pandas reads lists as arrays
+    found: Any = next((value for value in lists if value), None)
     if isinstance(found, str) and found.lstrip()[:1] in ("[", "{"):
         try:
             found = json.loads(found)

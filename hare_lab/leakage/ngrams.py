@@ -80,8 +80,8 @@ def _within(counts: np.ndarray) -> np.ndarray:
 def shares(texts: Sequence[str], items: Items, sizes: Sequence[int] = SIZES) -> pd.DataFrame:
     """The repetition rate of appendix A.4 for several n: the share of a text's runs of n words that stand in any item.
 
-    The paper does not state its formula; this is our choice. A text of fewer than n words is one run of all of them, which no
-    item holds unless it is as short.
+    The paper does not state its formula; this is our choice. A text of fewer than n words has no such run, so its share is 0 even where it
+    is an item word for word; `find` looks for whole items of any length besides.
 
     Parameters
     ----------
