@@ -233,14 +233,18 @@ def _redraw(shown: Any, figure: Any) -> None:
     shown.update(figure._repr_mimebundle_(), raw=True)
 
 
+COMPARED = 2_000  # words and blanks of each text, from shortly before the first difference
 _PAGE = "white-space:pre-wrap;border-left:3px solid #8886;padding:.2em 1em;max-width:80ch"
 
 
 def _marked(old: str, new: str, length: int) -> str:
     """The words of both texts in order, with what only one of them has marked; the stretch around the first difference."""
     a, b = (re.findall(r"\s+|\S+", text) for text in (old, new))
+    alike = next((at for at, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+    first = max(0, alike - COMPARED // 4)  # comparing takes as long as the product of both lengths
+    a, b = a[first : first + COMPARED], b[first : first + COMPARED]
     pieces = []
-    for what, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes() if len(a) * len(b) < 4_000_000 else []:
+    for what, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if what == "equal":
             pieces.append(html.escape("".join(a[i:j])))
             continue

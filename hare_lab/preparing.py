@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hare_lab import coverage, leakage, mapping, quality, texts
 from hare_lab.corpus import token_counts
-from hare_lab.corpus.pages import with_columns
+from hare_lab.corpus.pages import owned, with_columns
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
 from hare_lab.texts import Topic
@@ -37,23 +36,18 @@ class Prepared:
 
 
 def prepare_corpus(
-    source: Any, priors: Priors, *, beside: Path | None = None, seed: int = 0, limit: int | None = None, column: str | None = None,
-    model: str | None = None,
-) -> Prepared:  # fmt: skip
+    source: Any, priors: Priors, *, seed: int = 0, limit: int | None = None, column: str | None = None, model: str | None = None
+) -> Prepared:
     """Load, clean, deduplicate, embed, score, place and check a corpus: everything that `curation.curate` asks for.
-
-    Parameters
-    ----------
-    beside : the priors file, where the files that it names may lie beside it
 
     Raises
     ------
     InputError
         As `mapping.distinct_pages`, or if a file that the priors name is missing.
     """
-    topics = texts.taxonomy(priors.find(priors.taxonomy, beside.parent if beside else None))
+    topics = texts.taxonomy(priors.find(priors.taxonomy))
     reference = coverage.from_taxonomy(topics, priors.topics, model=model)
-    items = leakage.load_items(*leakage.benchmark_files(priors, beside))
+    items = leakage.load_items(*leakage.benchmark_files(priors))
     pages, removed, vectors, steps = mapping.distinct_pages(source, priors, seed=seed, limit=limit, column=column, model=model)
     scores = quality.score(pages, vectors, priors, model=model, seed=seed)
     covered = coverage.cover(pages, vectors, reference, tokenizer=priors.tokenizer, seed=seed)
@@ -65,6 +59,8 @@ def prepare_corpus(
 
 def prepare(mapped: Dataset, scores: Dataset, placed: Dataset, leakage: Dataset, *, tokenizer: str = "") -> Dataset:
     """The mapped pages with what the notebooks on quality, coverage and leakage found, and their tokens.
+
+    A column of the user's that has one of these names stays as `own_NAME`.
 
     Parameters
     ----------
@@ -92,7 +88,8 @@ def prepare(mapped: Dataset, scores: Dataset, placed: Dataset, leakage: Dataset,
         if table["id"][:] != ids:
             raise InputError(f'"{what}" is about other pages than "mapped", or in another order; run the notebook that makes it again')
         columns |= {name: pa.array(table[name][:]) for name in names}
-    return with_columns(mapped, {**columns, "tokens": pa.array(token_counts(mapped["text"], tokenizer))})
+    columns["tokens"] = pa.array(token_counts(mapped["text"], tokenizer))
+    return with_columns(owned(mapped, columns), columns)
 
 
 def whole_funnel(pages: Dataset, removed: Dataset, chosen: pd.DataFrame) -> pd.DataFrame:

@@ -76,8 +76,8 @@ class Quality:
 class Leakage:
     """Which benchmarks must stay unseen, and how much overlap is too much (HARE paper, appendix A.4).
 
-    `overlap` is the share of a page's n-grams that also occur in a benchmark; the n of crawled, synthetic (D2) and task
-    (D3) text differ because their lengths do.
+    A page goes when it holds more than `overlap` of a benchmark's item, or when more than `overlap` of its own n-grams stand in
+    benchmarks; the n of crawled, synthetic (D2) and task (D3) text differ because their lengths do.
     """
 
     benchmarks: tuple[str, ...] = ("benchmark/items.jsonl",)
@@ -167,19 +167,19 @@ class Priors:
             duplication=self.duplication if novelty is None else dataclasses.replace(self.duplication, novelty=novelty),
         )
 
-    def find(self, name: str, beside: Path | None = None) -> Path:
-        """The file that a relative name in the priors means: beside the priors file first, then in the bundled data.
+    def find(self, name: str) -> Path:
+        """The file that a name in the priors means; a relative one stands in the bundled data, for `load` has settled the others.
 
         Raises
         ------
         InputError
-            If it is in neither place.
+            If it is not there.
         """
-        places = [Path(name)] if Path(name).is_absolute() else [*([beside / name] if beside else []), DATA / name]
-        for place in places:
-            if place.exists():
-                return place
-        raise InputError(f'priors: file "{name}" is in none of {", ".join(str(p) for p in places)}; give its path in the priors file')
+        place = DATA / name  # an absolute name stays as it is
+        if place.exists():
+            return place
+        where = "is not there" if Path(name).is_absolute() else f"is neither beside the priors file nor in {DATA}"
+        raise InputError(f'priors: file "{name}" {where}; give its path in the priors file')
 
     def _repr_html_(self) -> str:
         rows = [(key, _line(value)) for key, value in self.to_dict().items()]
@@ -192,7 +192,7 @@ def default() -> Priors:
 
 
 def load(path: str | Path) -> Priors:
-    """Read a priors file.
+    """Read a priors file. Names of files that lie beside it become whole paths, so that they are found wherever the priors go.
 
     Raises
     ------
@@ -201,7 +201,17 @@ def load(path: str | Path) -> Priors:
         the file and the line.
     """
     priors: Priors = read_yaml(path, Priors, "priors")
-    return priors
+    folder = Path(path).resolve().parent
+
+    def settled(name: str) -> str:
+        return str(folder / name) if name and not name.startswith("hf:") and (folder / name).is_file() else name
+
+    return dataclasses.replace(
+        priors,
+        taxonomy=settled(priors.taxonomy),
+        quality=dataclasses.replace(priors.quality, good=settled(priors.quality.good)),
+        leakage=dataclasses.replace(priors.leakage, benchmarks=tuple(map(settled, priors.leakage.benchmarks))),
+    )
 
 
 def read_yaml(path: str | Path, kind: type, name: str) -> Any:

@@ -452,6 +452,8 @@ def test_what_is_known_of_each_page_is_joined_in_order_and_other_pages_are_refus
     joined = prepare(bare, **known_of(prepared[0]))
     assert joined["topic"][:] == prepared[0]["topic"][:] and joined["leaked"][:] == prepared[0]["leaked"][:]
     assert joined["tokens"][:] == [len(text) for text in bare["text"]]
+    theirs = prepare(bare.add_column("topic", ["my own"] * len(bare)), **known_of(prepared[0]))
+    assert theirs["topic"][:] == joined["topic"][:] and set(theirs["own_topic"]) == {"my own"}
     with pytest.raises(InputError, match='"placed" is about other pages'):
         prepare(bare, **{**known_of(prepared[0]), "placed": known_of(prepared[0].shuffle(seed=1))["placed"]})
 

@@ -302,3 +302,14 @@ def test_a_page_and_its_changes_are_escaped():
     for shown in (notebook.page(before[0]).data, notebook.before_after(before, after).data):
         assert "<script>" not in shown and "<i>" not in shown and "&lt;script&gt;" in shown
     assert "<del" in notebook.before_after(before, after).data
+
+
+@pytest.mark.parametrize("at", [0, 50_000, 99_999])
+def test_a_change_is_shown_wherever_it_stands_in_a_long_page(at):
+    words = [f"w{n}" for n in range(100_000)]
+    before, after = (
+        Dataset.from_dict({"id": ["a"], "text": [" ".join([*words[:at], *new, *words[at + 1 :]])], "title": [""], "source": [""]})
+        for new in (["cut"], [])
+    )
+    shown = notebook.before_after(before, after).data
+    assert "cut</del>" in shown.replace(" ", "") and len(shown) < 5_000

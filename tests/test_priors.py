@@ -28,6 +28,22 @@ def test_the_bundled_statement_is_valid_and_finds_its_taxonomy():
     assert statement.languages == ("en",)
 
 
+def test_files_beside_the_statement_are_found_wherever_it_goes(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("topics.yaml", "good.jsonl", "exam.jsonl"):
+        (tmp_path / "mine" / name).write_text("")
+    (tmp_path / "mine" / "p.yaml").write_text(
+        "taxonomy: topics.yaml\nquality: {good: good.jsonl}\nleakage: {benchmarks: [exam.jsonl, benchmark/items.jsonl, hf:a/b]}\n"
+    )
+    moved = priors.load(priors.load(tmp_path / "mine" / "p.yaml").save(tmp_path / "elsewhere.yaml"))
+    assert moved.find(moved.taxonomy) == tmp_path / "mine" / "topics.yaml"
+    assert moved.find(moved.quality.good) == tmp_path / "mine" / "good.jsonl"
+    assert moved.leakage.benchmarks == (str(tmp_path / "mine" / "exam.jsonl"), "benchmark/items.jsonl", "hf:a/b")
+    assert all(moved.find(name).exists() for name in moved.leakage.benchmarks[:2])
+    with pytest.raises(InputError, match="neither beside the priors file nor in"):
+        moved.find("nowhere.yaml")
+
+
 @pytest.mark.parametrize(
     ("text", "line", "word"),
     [

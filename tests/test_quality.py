@@ -22,7 +22,7 @@ from hare_lab.quality.chars import Batch
 from hare_lab.quality.fitting import BOUNDS, WRITING
 from hare_lab.quality.hashes import hash_of
 from hare_lab.quality.scorer import OPINIONS, standing
-from hare_lab.quality.scores import reference
+from hare_lab.quality.scores import reference, score_source
 
 ROOT = Path(__file__).parent.parent
 PROSE = (
@@ -298,6 +298,16 @@ def test_the_good_pages_are_the_bundled_ones_or_a_path(tmp_path):
         reference(statement)
 
 
+def test_good_pages_are_known_by_their_text_for_the_rows_of_two_files_have_the_same_names():
+    found = [f"{(PROSE, MENU)[n % 2]} {n}" for n in range(60)]
+    good = [f"{PROSE} Another {n}" for n in range(30)]
+    scored = [
+        quality.score(pages(found), vectors(60), priors.default(), good=pages(good, names), good_vectors=vectors(30, 1))
+        for names in ([f"p{n}" for n in range(30)], [f"g{n}" for n in range(30)])  # the first 30 pages are called so too
+    ]
+    assert scored[0].table["quality"][:] == scored[1].table["quality"][:]
+
+
 def test_scores_stand_in_the_order_of_the_pages_and_hold_every_rule():
     rng = np.random.default_rng(0)
     found = [f"{(PROSE, MENU)[n % 2]} {rng.integers(10**6)}" for n in range(60)]
@@ -425,11 +435,22 @@ def test_score_writes_every_page_with_its_verdicts_and_what_it_set_aside(tmp_pat
     assert [row["reason"] for row in report["set_aside"]] == ["empty"] and report["quality"]["pages"] == 50
 
 
+def test_good_examples_are_a_corpus_like_any_other_and_a_column_of_the_users_stays(tmp_path):
+    rows = pages([f"{(PROSE, MENU)[n % 2]} {n}" for n in range(50)])
+    body = rows.rename_column("text", "body").add_column("quality", ["my own"] * 50)
+    for part in range(2):
+        pages([f"{PROSE} Page {part} {n}." for n in range(15)]).rename_column("text", "body").to_json(tmp_path / f"good-{part}.jsonl")
+    _, scored, scores = score_source(body, priors.default(), good=str(tmp_path / "good-*.jsonl"), column="body")
+    assert scores.report.good == 30 and scores.report.good_from.endswith("good-*.jsonl")
+    assert set(scored["own_quality"]) == {"my own"} and min(scored["quality"][::2]) > max(scored["quality"][1::2])
+
+
 @pytest.mark.parametrize(
     ("rows", "words", "sentence"),
     [
         (["  ", ""], [], "no usable text in 2 rows"),
         ([PROSE] * 3, ["--good", "{one}"], "are 1, and a scorer learns from 20 or more"),
+        ([PROSE] * 3, ["--good", "nowhere.jsonl"], "no file or folder nowhere.jsonl"),
         ([PROSE] * 3, ["--bad", "{one}"], "give good ones too"),
         ([PROSE] * 3, ["--priors", "{priors}"], "quality.rules.no_such_rule"),
     ],

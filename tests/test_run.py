@@ -15,6 +15,7 @@ from datasets import Dataset
 
 from hare_lab.corpus import LoadReport
 from hare_lab.errors import InputError, MissingArtifactError
+from hare_lab.priors import Priors
 from hare_lab.run import MAKERS, Run, open_run, provenance, read_run, storage
 from hare_lab.run.reports import decode
 
@@ -55,6 +56,14 @@ def test_an_artifact_comes_back_as_it_went_in(run, value):
         pd.testing.assert_frame_equal(back, value)
     else:
         assert list(back) == list(value)
+
+
+def test_a_run_is_read_with_its_own_priors_and_left_as_it_is(tmp_path):
+    made = open_run("t", profile="small", root=tmp_path, seed=3, priors=Priors(tokens=777, topics={"chess": 2.0}))
+    record = (made.folder / "run.json").read_bytes()
+    (made.folder / "run.json").chmod(0o444)
+    assert read_run(made.folder) == made
+    assert (made.folder / "run.json").read_bytes() == record
 
 
 def test_a_report_comes_back_with_its_table_and_its_class(run):

@@ -143,7 +143,7 @@ def test_notebooks_are_thin_and_stored_without_outputs():
         (["map", "demo", "--out", "x", "--limit", "0"], "limit is 0"),
         (["map", "demo", "--out", "x", "--priors", "nowhere.yaml"], "no file nowhere.yaml"),
         (["run", "--profile", "huge"], 'profile "huge" is unknown'),
-        (["run", "--only", "99"], "names no notebook"),
+        (["run", "--only", "99"], "is no notebook's number"),
         (["bench", "speed"], 'no benchmark "speed"'),
         (["bench", "../hare_lab/cli"], 'no benchmark "../hare_lab/cli"'),
         (["figure", "map", "--run", "no-such-run"], "no run no-such-run"),

@@ -33,7 +33,7 @@ def coverage(
 
     with results(out) as folder:
         statement = load(priors) if priors else default()
-        taxonomy = statement.find(statement.taxonomy, priors.parent if priors else None)
+        taxonomy = statement.find(statement.taxonomy)
         own = Path(reference).exists() and taxonomy.samefile(reference)  # only their own taxonomy is the one that the priors weigh
         wanted = coverages.load_reference(reference, weights=statement.topics if own else None, by=by, model=model, seed=seed)
         pages = corpora.load(corpus, column=column, limit=limit, seed=seed).pages

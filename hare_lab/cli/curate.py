@@ -39,7 +39,7 @@ def curate(
         raise InputError(f"--method {method} is unknown; choose one of {', '.join(curation.METHODS)}")
     with result_file(out, "choices.parquet", "card.md") as (chosen, report, choices, card):
         statement = statements.load(priors) if priors else statements.default()
-        ready = prepare_corpus(corpus, statement, beside=priors, seed=seed, limit=limit, column=column, model=model)
+        ready = prepare_corpus(corpus, statement, seed=seed, limit=limit, column=column, model=model)
         found = curation.curate(ready.pages, ready.vectors, statement, taxonomy=ready.taxonomy, budget=tokens, method=method, seed=seed)
         pages = found.pages(ready.pages)
         datasets.disable_progress_bars()  # two files are written in no time

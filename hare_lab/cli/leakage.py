@@ -39,7 +39,7 @@ def leakage(
     if more and not benchmarks:
         raise InputError(f"{' '.join(more)}: one corpus at a time; name benchmarks after --benchmarks")
     statement = load(priors) if priors else default()
-    items = load_items(*([*benchmarks, *(more or ())] if benchmarks else benchmark_files(statement, priors)))
+    items = load_items(*([*benchmarks, *(more or ())] if benchmarks else benchmark_files(statement)))
     pages = corpora.load(corpus, column=column, limit=limit, seed=seed).pages
     vectors = embed_windows(pages, items, model=model) if paraphrases else None
     found = find(pages, items, statement.leakage, kind=kind, vectors=vectors)

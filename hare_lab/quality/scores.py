@@ -103,6 +103,10 @@ def reference(priors: Priors) -> Dataset:
     else:
         found = Path(name)
         pages = corpus.load(str(found if found.exists() or name.startswith("hf:") else priors.find(name))).pages
+    return _enough(pages, name)
+
+
+def _enough(pages: Dataset, name: str) -> Dataset:
     if len(pages) < FEWEST:
         raise InputError(f'quality: the good pages "{name}" are {len(pages)}, and a scorer learns from {FEWEST} or more; name more of them')
     return pages
@@ -142,6 +146,7 @@ def score(
         raise InputError(f"quality: {len(pages):,} pages but {len(vectors):,} vectors; give one a page, in the same order")
     rules = check_rules(pages, priors.quality.rules)
     texts = list(pages["text"])
+    bundled = good is None and priors.quality.good == SAMPLE
     if good is None:
         good = reference(priors)
     if good_vectors is None:
@@ -150,8 +155,9 @@ def score(
     need_words(good_texts, good["id"])
     if len(good) < FEWEST:
         raise InputError(f"quality: there are {len(good)} good pages, and a scorer learns from {FEWEST} or more; name more of them")
-    named = {*good_texts, *good["id"]}
-    is_good = np.array([text in named or page in named for text, page in zip(texts, pages["id"], strict=True)])
+    # The bundled pages are known by their id, as cleaning may have changed them. Another's ids say only where a page stood in its file.
+    named, ids = set(good_texts), set(good["id"]) if bundled else set()
+    is_good = np.array([text in named or page in ids for text, page in zip(texts, pages["id"], strict=True)])
     pool = texts, np.asarray(vectors)
     against = "the corpus itself"
     own = int((~is_good).sum())
@@ -164,8 +170,10 @@ def score(
         against = f"the bundled pages and the corpus, which alone has too few pages ({own})"
         groups = None
     group = np.asarray(groups) if groups is not None else _groups(pool[1], seed)
-    present = {*pool[0], *pages["id"]}
-    outside = [row for row, (text, page) in enumerate(zip(good_texts, good["id"], strict=True)) if not {text, page} & present]
+    present, there = set(pool[0]), set(pages["id"]) if bundled else set()
+    outside = [
+        row for row, (text, page) in enumerate(zip(good_texts, good["id"], strict=True)) if text not in present and page not in there
+    ]
     joined = np.concatenate([pool[1], np.asarray(good_vectors)[outside]])
     group = np.concatenate([group, _nearest_group(np.asarray(good_vectors)[outside], pool[1], group)])
     known = evidence([*pool[0], *(good_texts[row] for row in outside)], joined)
@@ -205,12 +213,13 @@ def score_source(
     Parameters
     ----------
     source, limit, column, seed : see `corpus.load`
-    good, bad : sources of example pages; with both, the scorer learns from them alone
+    good, bad : sources of example pages (`sample` for the bundled ones); with both, the scorer learns from them alone
     classifier : see `load_classifier`; adds a column `classifier`
 
     Returns
     -------
-    What was loaded, its pages with the scores and verdicts (`failed_RULE`) as columns, and the scores.
+    What was loaded, its pages with the scores and verdicts (`failed_RULE`) as columns (one of the user's of such a name stays as
+    `own_NAME`), and the scores.
 
     Raises
     ------
@@ -222,7 +231,7 @@ def score_source(
     import pyarrow as pa
 
     from hare_lab import corpus
-    from hare_lab.corpus.pages import with_columns
+    from hare_lab.corpus.pages import owned, with_columns
     from hare_lab.quality.classifier import load_classifier
 
     if bad is not None and good is None:
@@ -231,12 +240,13 @@ def score_source(
     grade = load_classifier(classifier) if classifier else None
     if good is not None:
         priors = dataclasses.replace(priors, quality=dataclasses.replace(priors.quality, good=good))
-    examples = reference(priors)
+    own = None if good is None or good == SAMPLE else _enough(corpus.load(good, column=column).pages, good)
+    examples = reference(priors) if own is None else own
     others = corpus.load(bad, column=column).pages if bad else None
     loaded = corpus.load(source, column=column, limit=limit, seed=seed)
     vectors = _embedded(loaded.pages, model)
     if others is None:
-        scores = score(loaded.pages, vectors, priors, good=examples, model=model, seed=seed)
+        scores = score(loaded.pages, vectors, priors, good=own, model=model, seed=seed)
     else:
         fitted = train(examples, others, good_vectors=_embedded(examples, model), bad_vectors=_embedded(others, model), seed=seed)
         scores = apply(loaded.pages, vectors, fitted, priors)
@@ -244,7 +254,7 @@ def score_source(
     columns |= {f"failed_{name}": pa.array(values.to_numpy()) for name, values in scores.rules.verdicts().items()}
     if grade is not None:
         columns["classifier"] = pa.array(grade(list(loaded.pages["text"])))
-    return loaded, with_columns(loaded.pages, columns), scores
+    return loaded, with_columns(owned(loaded.pages, columns), columns), scores
 
 
 def _scores(pages: Dataset, quality: Floats, likeness: Floats, rules: RuleReport, fitted: Fitted, priors: Priors,

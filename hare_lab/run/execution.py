@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hare_lab.run.folder import Run
 
 NOTEBOOKS = PACKAGE.parent / "notebooks"
+STATEMENT = "priors.yaml"  # the run's priors, in its folder
 log = logging.getLogger(__name__)
 
 
@@ -36,7 +37,7 @@ def execute(run: Run, notebook: Path, profile: str | None = None) -> Path:
 
     out = run.folder / "notebooks"
     out.mkdir(exist_ok=True)
-    priors_file = run.priors.save(run.folder / "priors.yaml")
+    priors_file = run.priors.save(run.folder / STATEMENT)
     parameters = {
         "run_name": run.name, "runs": str(run.folder.parent), "profile": profile or run.profile.name, "seed": run.seed,
         "corpus": run.corpus, "priors": str(priors_file),

@@ -20,7 +20,7 @@ from hare_lab.priors import Priors
 from hare_lab.priors import default as default_priors
 from hare_lab.priors import load as load_priors
 from hare_lab.report_base import html_table, plain
-from hare_lab.run.execution import execute, notebooks
+from hare_lab.run.execution import STATEMENT, execute, notebooks
 from hare_lab.run.keys import PACKAGE, provenance, version
 from hare_lab.run.profiles import PROFILES, Profile
 from hare_lab.run.storage import LAYOUT, READERS, WRITERS, content_hash, kind_of, remove, size_of, write_json, write_text
@@ -96,6 +96,7 @@ def open_run(
     except OSError as error:
         raise InputError(f"run folder {folder} can't be made ({error.strerror}); choose another with HARE_LAB_RUNS or --name") from error
     run = Run(folder, PROFILES[profile], seed, corpus, statement)
+    statement.save(folder / STATEMENT)  # what `read_run` and the notebooks of the run read
     write_json(folder / "run.json", run.settings())
     return run
 
@@ -283,7 +284,7 @@ class Run:
     def save_figure(self, name: str, figure: go.Figure, data: Any, caption: str, inputs: Iterable[str] = ()) -> go.Figure:
         """Keep a figure with its data as CSV, its caption and its provenance; returns it, so that a cell can show it.
 
-        Writes `figures/NAME.html`, `.csv`, `.plotly.json` (to render it again in another format) and `.json`.
+        Writes `figures/NAME.html`, `.csv`, `.plotly` (to render it again in another format) and `.json`.
         """
         from hare_lab import figures
 
@@ -319,19 +320,16 @@ def _values(built: Any) -> tuple[Any, ...]:
 
 
 def read_run(folder: str | Path) -> Run:
-    """Open an existing run folder by its own `run.json`.
+    """Open an existing run folder by its own `run.json` and `priors.yaml`, and change neither.
 
     Raises
     ------
     InputError
-        If the folder holds no run.
+        If the folder holds no run, or its priors can't be read.
     """
     path = Path(folder)
     if not (path / "run.json").exists():
         raise InputError(f"{path} holds no run (no run.json); give a folder that `hare-lab run` made")
     settings = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    priors = path / "priors.yaml"
-    return open_run(
-        path.name, profile=settings["profile"]["name"], seed=cast(int, settings["seed"]), corpus=settings["corpus"],
-        priors=priors if priors.exists() else None, root=path.parent,
-    )  # fmt: skip
+    statement = load_priors(path / STATEMENT)
+    return Run(path, PROFILES[settings["profile"]["name"]], cast(int, settings["seed"]), settings["corpus"], statement)
