@@ -246,7 +246,7 @@ def confirmatory_plan(size: Size) -> Plan:
 
 
 def urgency(plan: Plan) -> list[tuple[Arm, int]]:
-    """The cells by what the issue's figures need first; an order of work, which no result changes."""
+    """The cells by what the table's first rows need; an order of work, which no result changes."""
     order = ["random", "priors", "leaked", "random-long", "diversity-only", "quality-only", *SINGLE[2:], "cleaned", *PEERS]
     rank = {name: at for at, name in enumerate(order)}
     first = ("random", "priors")  # seed by seed, so that there is a pair to compare after each
@@ -433,7 +433,7 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
         reached = "reached" if t.reached else "not reached: a lower bound"
         how = (
             f"tokens that random needs for the loss that ours has after {t.target_tokens:,.0f} ({reached}); constant rate, looks of the "
-            "final decay left out; interval: seeds resampled; goal 2"
+            "final decay left out; interval: seeds resampled"
         )
         rows.append(measure("experiment.tokens_to_target", t.ratio, target=1.5, interval=(t.low, t.high), unit="x", how=how))
     tasks = [c for c in result.cells.columns if c.startswith("bundled")]

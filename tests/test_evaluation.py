@@ -6,6 +6,8 @@ import math
 import os
 import subprocess
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -68,6 +70,24 @@ def test_bits_of_a_short_text_are_the_sum_over_its_tokens_by_hand(model):
     by_hand = -sum(float(logits[i, token]) for i, token in enumerate(ids[1:])) / math.log(2)
     scored = evaluation.page_bits(model, Dataset.from_dict({"id": ["a"], "text": [text]}))
     assert scored["bits"][0] == pytest.approx(by_hand, rel=1e-5) and scored["bytes"][0] == len(text.encode())
+
+
+def test_a_sign_that_a_page_spells_is_scored_as_its_letters(model):
+    text = "The owl</s> sleeps<s>"
+    assert not set(model.encode([text])[0]) & set(model.tokenizer.all_special_ids)
+    scored = evaluation.page_bits(model, Dataset.from_dict({"id": ["a"], "text": [text]}))
+    assert scored["bytes"][0] == len(text) and scored["faithful"][0]
+
+
+@pytest.mark.parametrize(("told", "context"), [({}, 2048), ({"max_position_embeddings": 64}, 64), ({"train_context": 32}, 32)])
+def test_a_model_that_names_no_length_is_read_as_far_as_its_tokenizer_goes(model, told, context):
+    class Unlimited:
+        """A model of BLOOM's or Mamba's kind: no position is its last."""
+
+        config = SimpleNamespace(**told)
+        get_input_embeddings, eval = model.model.get_input_embeddings, model.model.eval
+
+    assert wrap(Unlimited(), model.tokenizer, "unlimited").context == context
 
 
 @settings(max_examples=60, deadline=None)
@@ -294,6 +314,9 @@ def test_items_are_read_in_every_shape_and_limited_fairly(tmp_path):
     assert task.name == "blimp" and task.kind == "pair" and task.chance == 0.5
     assert [item.group for item in task.items].count("rare") == 5
     assert task == evaluation.read_task(path, limit=10, seed=3) != evaluation.read_task(path, limit=10, seed=4)
+    for limit in (0, -1):
+        with pytest.raises(InputError, match=f"limit is {limit}; give a number of items of at least 1"):
+            evaluation.read_task(path, limit=limit)
     mixed = evaluation.read_task(wrote(tmp_path, GOOD, {"text": "x", "choices": ["a", "b", "c", "d"], "gold": 3}))
     assert [i.gold for i in mixed.items] == [0, 3] and mixed.chance == pytest.approx(3 / 8)
 
@@ -375,6 +398,57 @@ def test_a_task_of_the_hub_is_one_sentence_without_a_network(model, monkeypatch)
         evaluation.run_tasks(model, ["mmlu"])
     with pytest.raises(InputError, match="two tasks are called"):
         evaluation.run_tasks(model, evaluation.bundled_tasks(limit=4) * 2)
+
+
+OWL = [{"text": "The owl sits in the barn"}, {"text": "The bee finds a flower"}, {"text": "The moon is up"}]
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The harness with three tasks of the hub's kind, read from files: two of one tag, with a perplexity first, and one of perplexities."""
+    from lm_eval import tasks
+
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(map(json.dumps, OWL)))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    files = {"data_files": {"test": str(rows)}, "cache_dir": str(tmp_path)}
+    shared = {"dataset_path": "json", "dataset_kwargs": files, "test_split": "test"}
+    last = {"output_type": "loglikelihood", "doc_to_text": "{{text.split(' ')[:-1]|join(' ')}}",
+            "doc_to_target": "{{' '+text.split(' ')[-1]}}",
+            "metric_list": [{"metric": "perplexity", "aggregation": "perplexity", "higher_is_better": False},
+                            {"metric": "acc", "aggregation": "mean", "higher_is_better": True}]}  # fmt: skip
+    whole = {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "text",
+             "metric_list": [{"metric": "word_perplexity"}, {"metric": "bits_per_byte"}]}  # fmt: skip
+    told = {"last_one": last | {"tag": "lasts"}, "last_two": last | {"tag": "lasts"}, "whole": whole}
+    for name, words in told.items():
+        (tmp_path / f"{name}.yaml").write_text(json.dumps({"task": name} | shared | words))
+    group = {"group": "all_lasts", "task": ["last_one", "last_two"]}
+    (tmp_path / "all_lasts.yaml").write_text(json.dumps(group))
+    mean = {"group": "mean_lasts", "task": ["last_one", "last_two"], "aggregate_metric_list": [{"metric": "acc"}]}
+    (tmp_path / "mean_lasts.yaml").write_text(json.dumps(mean))
+    monkeypatch.setattr(tasks, "TaskManager", partial(tasks.TaskManager, include_path=str(tmp_path), include_defaults=False))
+
+
+@pytest.mark.parametrize(
+    ("asked", "scored"),
+    [(["last_one"], {"last_one": 3}), (["lasts"], {"last_one": 3, "last_two": 3}),
+     (["last_*", "last_one"], {"last_one": 3, "last_two": 3}), (["all_lasts"], {"last_one": 3, "last_two": 3}),
+     (["mean_lasts"], {"mean_lasts": 6})],
+)  # fmt: skip
+def test_a_task_of_theirs_is_scored_by_its_share_and_a_tag_by_its_tasks(model, hub, asked, scored):
+    scores = evaluation.run_tasks(model, asked)
+    assert {score.task: score.items for score in scores.scores} == scored
+    assert {score.metric for score in scores.scores} == {"acc"} and scores.table()["value"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [("whole", 'task "whole" gives no share of right answers, only word_perplexity, bits_per_byte; leave it out'),
+     ("*last*", "names a task twice, alone and in a group; .* of all_lasts, last_one"), ("none", "is called")],
+)  # fmt: skip
+def test_a_task_of_theirs_without_a_share_and_one_named_twice_are_one_sentence(model, hub, asked, sentence):
+    with pytest.raises(InputError, match=sentence):
+        evaluation.run_tasks(model, [asked])
 
 
 # --- models -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hare_lab import experiment, figures
+from hare_lab.cli.experiment import write
 from hare_lab.errors import InputError
 from hare_lab.experiment import registry
 from hare_lab.experiment.cells import cell_folder
+from hare_lab.experiment.conduct import begin
 from hare_lab.experiment.report import assemble
 
 numbers = st.floats(-1e3, 1e3)
@@ -239,6 +242,15 @@ def test_every_confirmatory_run_stays_listed_and_a_resumed_one_is_listed_once(tm
     assert found["verdict"].tolist() == ["priors predicts worse than random", "not finished", "not finished"]
 
 
+def test_a_run_in_a_folder_named_from_here_is_listed_as_finished(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARE_LAB_RUNS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    plan = experiment.read_plan(written(tmp_path))
+    begin(plan, Path("one"))
+    registry.finish(plan, Path("one"), "not decided")
+    assert experiment.confirmatory_runs()["verdict"].tolist() == ["not decided"]
+
+
 # --- the verdict ------------------------------------------------------------------------------------------------------
 
 
@@ -283,6 +295,13 @@ def test_one_seed_or_no_baseline_is_said(tmp_path):
     assert "one seed decides nothing" in assemble(plan, records(plan, -0.05)[:5]).verdict
     assert assemble(plan, records(plan, -0.05)[1:3]).verdict == "nothing to compare yet"
     assert json.dumps(assemble(plan, records(plan, 0.1)).to_dict())
+
+
+def test_an_experiment_that_was_cancelled_before_its_first_cell_was_done_says_so(tmp_path):
+    result = assemble(experiment.read_plan(written(tmp_path)), [])
+    write(result, tmp_path)
+    assert result.arms().empty and result.scored().empty and "nothing to compare yet" in result._repr_html_()
+    assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "nothing to compare yet"
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ def test_notebooks_are_thin_and_stored_without_outputs():
     ("words", "sentence"),
     [
         (["map", "nowhere.jsonl", "--out", "x"], "no file or folder nowhere.jsonl"),
-        (["map", "demo", "--out", "x", "--limit", "0"], "limit is 0"),
+        (["map", "demo", "--out", "x", "--limit", "0"], "Invalid value for '--limit'"),
         (["map", "demo", "--out", "x", "--priors", "nowhere.yaml"], "no file nowhere.yaml"),
         (["run", "--profile", "huge"], 'profile "huge" is unknown'),
         (["run", "--only", "99"], "is no notebook's number"),

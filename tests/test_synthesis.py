@@ -192,6 +192,7 @@ def folder(tmp_path):
         ("````text\n{seed}\n````", "", "the slot {seed} stands 0 times"),
         ("kind: story", "kind: tale", "it must be the file's name, story"),
         ("task: D2", "task: D9", "\"task\" is 'D9'"),
+        ("task: D2", "task: D3", 'no task item of the kind "story" can be read; the kinds of D3 are multiple-choice'),
         ("words: [200, 400]", "words: [400, 200]", '"words" must hold'),
         ("---\nkind", "kind", "has no front matter"),
         ("kind: story", "kind: [", "not valid YAML"),
@@ -279,6 +280,19 @@ def test_what_stands_around_an_item_is_mended(reply, mended):
 )
 def test_an_item_that_is_not_as_asked_says_why(kind, change, problem):
     assert problem in parse(request(kind=kind), json.dumps(CHOICE | change)).problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply"),
+    [
+        ("multiple-choice", json.dumps(CHOICE | {"question": "Which \ud83d jumps?"})),
+        ("summarisation", json.dumps({"summary": "A queen \udc1d."})),
+        ("story", "A knight \ud83d rode."),
+    ],
+)
+def test_half_a_surrogate_pair_does_not_come_through(kind, reply):
+    found = parse(request(kind=kind), reply)
+    assert not found.problem and "?" in Dataset.from_dict({"text": [found.text], "item": [json.dumps(dict(found.item))]})["text"][0]
 
 
 @pytest.mark.parametrize("reply", ["", "{", '{"question": "half', "[1, 2]", "no", "{}" * 3, '{"a":' * 5000, "null"])
@@ -381,6 +395,11 @@ def test_one_quantity_in_two_ways_is_one_answer(one, other):
 )
 def test_different_quantities_are_different_answers(one, other):
     assert canonical(one) != canonical(other)
+
+
+@pytest.mark.parametrize("text", ["10² m", "² m", "a ① of 3", "x²"])
+def test_a_raised_or_ringed_digit_is_a_word_and_no_number(text):
+    assert canonical(text) and canonical(text) != canonical(re.sub("[²①]", "2", text))
 
 
 WORDS = [f"w{n}" for n in range(400)]
@@ -645,13 +664,13 @@ def test_priors_with_an_unknown_topic_are_named(gaps, where):
 class Scripted:
     """A live backend whose replies a function writes; it remembers what it was asked."""
 
-    model, live = "scripted", True
+    model, place, live = "scripted", "here", True
 
     def __init__(self, write):
-        self.write, self.asked = write, []
+        self.write, self.asked, self.warm = write, [], 1
 
     def settings(self, request):
-        return {}
+        return {"temperature": self.warm}
 
     def offers(self, topic, task):
         return None
@@ -803,6 +822,24 @@ def test_a_run_keeps_what_was_written_and_does_not_write_it_twice(a_run, gaps):
     replay = Replay()
     write_for_gaps(a_run, replay, tokens=30_000, shares={"D2": 1})
     assert a_run.entry("synthetic").made == made and not replay._served
+
+
+@pytest.mark.parametrize("change", [{"place": "elsewhere"}, {"warm": 2}])
+def test_another_place_or_setting_of_a_model_of_the_same_name_writes_anew(a_run, gaps, change):
+    a_run.make("gaps", lambda: gaps)
+    how = {"tokens": 2_000, "shares": {"D2": 1}, "limit": 2}
+    write_for_gaps(a_run, Scripted(lambda ask: "The first."), **how)
+    same, other = Scripted(lambda ask: "The second."), Scripted(lambda ask: "The second.")
+    vars(other).update(change)
+    write_for_gaps(a_run, same, **how)
+    write_for_gaps(a_run, other, **how)
+    assert not same.asked and other.asked and "The second." in a_run.load("synthetic_rejected")["text"]
+
+
+def test_a_recording_is_in_the_same_place_wherever_its_files_lie(tmp_path):
+    for name in ("d2", "d3"):
+        (tmp_path / f"{name}.jsonl").write_text((DATA / "replies" / f"{name}.jsonl").read_text())
+    assert Replay([tmp_path / "d2.jsonl", tmp_path / "d3.jsonl"]).place == Replay().place != Replay([tmp_path / "d2.jsonl"]).place
 
 
 def test_the_command_says_that_it_replays(a_run, gaps, tmp_path):

@@ -30,6 +30,10 @@ SCHEMA = {"name": "play", "description": "Play.", "parameters": {"properties": {
 
 @pytest.fixture(scope="module")
 def tokenizer_and_model():
+    return untaught()
+
+
+def untaught():
     from hare_lab import models, training
 
     tokenizer = training.train_tokenizer([t.lower() for t in texts_of(TRAIN)], 500)
@@ -72,6 +76,8 @@ def test_the_bundled_functions_are_read_and_every_bundled_call_is_valid():
         ([{**SCHEMA, "parameters": {"properties": {"song": {"enum": "abc"}}}}], "enum that is no list"),
         ([{**SCHEMA, "parameters": {"properties": {"song": {"pattern": "("}}}}], "no regular expression"),
         ([{**SCHEMA, "parameters": {"properties": {"song": {}}, "required": ["tune"]}}], '"required" names'),
+        ([{**SCHEMA, "parameters": {"properties": {"n": {"type": "integer", "minimum": "1"}}}}], "minimum that is no number"),
+        ([{**SCHEMA, "parameters": {"properties": {"n": {"maximum": True}}}}], 'parameter "n" has a maximum that is no'),
     ],
 )
 def test_a_broken_schema_is_one_clear_sentence(schemas, said):
@@ -104,6 +110,13 @@ def test_a_file_of_requests_is_read_and_a_broken_line_is_named(tmp_path):
     path.write_text('{"text": "weather?", "call": {"name": "get_weather", "arguments": {"day": "someday"}}}\n')
     with pytest.raises(InputError, match=r"row 1 .*get_weather\.day"):
         tools.load_requests(path, PHONE)
+    for told in ('{"place": "Oslo"}', json.dumps('{"place": "Oslo"}')):  # an object, and OpenAI's own form: the text of one
+        path.write_text(f'{{"text": "weather in Oslo?", "call": {{"name": "get_weather", "arguments": {told}}}}}\n')
+        assert tools.load_requests(path, PHONE)[0].call == tools.Call("get_weather", {"place": "Oslo"})
+    for told in ('["Oslo"]', '"Oslo"', '"[1]"', "3"):
+        path.write_text(f'{{"text": "weather in Oslo?", "call": {{"name": "get_weather", "arguments": {told}}}}}\n')
+        with pytest.raises(InputError, match=r'line 1: "arguments" is .*, no object'):
+            tools.load_requests(path, PHONE)
     path.write_text('{"text": 3}\n')
     with pytest.raises(InputError, match="line 1"):
         tools.load_requests(path, PHONE)
@@ -144,6 +157,36 @@ def test_every_value_offered_is_one_that_the_schema_allows(text):
         for parameter in api.parameters:
             if not values.is_span(parameter):
                 assert not [v for v in values.options(parameter, text) if parameter.fault(v)]
+
+
+def test_a_number_of_hundreds_of_digits_is_no_value():
+    whole, any_number = (tools.Parameter("n", kind) for kind in ("integer", "number"))
+    for parameter in (whole, any_number):
+        assert values.options(parameter, f"add {'9' * 350} and 4") == [4]
+
+
+LISTED = {"guests": {"type": "array"}, "room": {"type": "object"}, "name": {"type": "string"}, "hue": {"type": "array", "enum": [["red"]]}}
+
+
+def test_a_list_or_an_object_is_no_free_text_and_is_left_out_of_every_call():
+    book = tools.read_registry([{"name": "book", "parameters": {"properties": LISTED}}])
+    assert [p.name for p in book["book"].parameters if values.is_span(p)] == ["name"]
+    tokenizer, model = untaught()
+    asked = ["book a room for Rosa and Tim", "guests room name", "book red"]
+    for call in tools.untuned(model, tokenizer, book, asked, [0, 0, 0]):
+        assert call and not book.fault(call) and not {"guests", "room"} & call.arguments.keys()
+    script = tools.Script(book, tokenizer)
+    told = tools.Request("book for Rosa and Tim", tools.Call("book", {"guests": ["Rosa", "Tim"], "name": "Tim"}))
+    assert script.argument_tokens["guests"] not in script.example(told)[0] and script.argument_tokens["name"] in script.example(told)[0]
+
+
+def test_a_function_that_requires_a_list_is_named_before_anything_is_learnt():
+    tokenizer, model = untaught()
+    book = tools.read_registry([{"name": "book", "parameters": {"properties": LISTED, "required": ["guests"]}}])
+    size = len(tokenizer)
+    with pytest.raises(InputError, match='"book" requires "guests", of the kind array, which no request spells out; make it optional'):
+        tools.teach(model, tokenizer, book, [tools.Request("a blue heron")])
+    assert len(tokenizer) == size
 
 
 @given(st.text(max_size=60))
@@ -627,6 +670,28 @@ def test_the_command_asks_a_model_and_writes_scores_answers_and_figures(caller, 
     assert {"confusion.html", "beside_paper.html", "risk_coverage.html", "methods.csv"} <= {p.name for p in (tmp_path / "out").iterdir()}
     with pytest.raises(InputError, match="--limit is 0"):
         evaluate_tools(str(made), "bundled", tmp_path / "other", 0, 0, None)
+
+
+def test_requests_are_read_as_often_as_asked_and_else_until_there_is_enough_to_learn(tmp_path, monkeypatch):
+    from hare_lab import training
+    from hare_lab.cli.tools import tune_tools
+    from hare_lab.tool_calling.calling import LEAST, readings
+
+    class Asked(Exception):
+        pass
+
+    def teach(*_, epochs, least, **how):
+        raise Asked(epochs, least)
+
+    monkeypatch.setattr(tools, "teach", teach)
+    monkeypatch.setattr(training, "load_model", lambda name: (None, None))
+    (tmp_path / "pages.txt").write_text("The owl sits in the barn.")
+    common = {"functions": None, "text": str(tmp_path / "pages.txt"), "method": "full", "rate": None, "seed": 0, "limit": None}
+    for epochs, how in ((None, (3, LEAST)), (2.0, (2, 0))):
+        with pytest.raises(Asked) as asked:
+            tune_tools("bundled", "nowhere", tmp_path / "out", epochs=epochs, **common)
+        assert asked.value.args == how
+    assert (readings(100, 2, 0), readings(100, 3), readings(LEAST, 3)) == (2, LEAST / 100, 3)
 
 
 def test_tuning_for_tools_names_a_row_that_calls_what_is_not_there(tmp_path):

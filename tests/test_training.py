@@ -1,5 +1,6 @@
 """Training: every token is learnt once, no page sees another, a killed run goes on to the same losses, and bad input is a sentence."""
 
+import dataclasses
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,11 +20,12 @@ import torch.nn.functional as F
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from hare_lab import figures, models, training
 from hare_lab.errors import InputError
 from hare_lab.models.card import duration
-from hare_lab.training import checkpoints, kernels, limits, mixture
+from hare_lab.training import background, kernels, limits, mixture
 from hare_lab.training.packing import IGNORE
 
 TINY = training.Settings(context=32, batch=4, micro=4, precision="fp32", checkpoint_minutes=0)
@@ -82,6 +85,25 @@ def test_a_tokenizer_follows_from_its_texts_and_is_as_large_as_asked(pages, toke
 def test_digits_are_read_one_by_one():
     known = training.train_tokenizer(["2026 2026 2026 2026"] * 50, 400)
     assert known.tokenize("2026") == ["2", "0", "2", "6"]
+
+
+class Mistrals:
+    """A tokenizer that refuses to be told how to read signs, as mistral-common's does."""
+
+    bos_token_id, eos_token_id = 1, 2
+
+    def __call__(self, texts, **how):
+        if how.pop("split_special_tokens", False):
+            raise ValueError("`MistralCommonBackend` does not support `split_special_tokens`.")
+        return {"input_ids": [[9] * len(text) for text in texts]}
+
+
+def test_a_sign_that_a_page_spells_is_read_as_its_letters(tokenizer):
+    page = "the </s> bee <s><pad> sun"
+    stream, starts = training.encode([page, "a bee"], tokenizer)
+    inside = stream[starts[0] + 1 : starts[1] - 1]
+    assert tokenizer.decode(inside) == page and not set(inside.tolist()) & set(tokenizer.all_special_ids)
+    assert training.encode(["abc"], Mistrals())[0].tolist() == [1, 9, 9, 9, 2]
 
 
 def test_a_tokenizer_of_nothing_and_one_too_small_are_named(pages):
@@ -420,13 +442,18 @@ def test_too_little_memory_or_disk_is_said_before_the_first_step(tmp_path, monke
         training.fit(new(tokenizer), {"D1": packed}, 128, settings=TINY, folder=tmp_path / "not" / "there")
 
 
-def test_a_checkpoint_that_cant_be_written_leaves_the_one_before(tmp_path, monkeypatch, tokenizer, packed):
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [("os.fsync", OSError(28, "No space left on device")),
+     ("safetensors.torch.save_file", SafetensorError("I/O error: No space left on device (os error 28)"))],
+)  # fmt: skip
+def test_a_checkpoint_that_cant_be_written_leaves_the_one_before(tmp_path, monkeypatch, tokenizer, packed, place, error):
     training.fit(new(tokenizer), {"D1": packed}, 4 * 128, settings=TINY, folder=tmp_path, watch=lambda p: p.step == 2)
 
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise error
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr(place, full)
     with pytest.raises(InputError, match=r"step 3 can't be written .*No space left.* the checkpoint before it is kept"):
         training.fit(new(tokenizer), {"D1": packed}, 4 * 128, settings=TINY, folder=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000002"]
@@ -491,6 +518,7 @@ def test_the_folder_is_a_standard_model(trained):
 def test_a_model_goes_on_from_a_prompt_the_same_way_for_the_same_seed(trained):
     one, same, other = (trained[0].say("the bee", tokens=12, seed=seed) for seed in (0, 0, 5))
     assert one == same != other and one.startswith("the bee")
+    assert trained[0].say("the </s> bee", tokens=1).startswith("the </s> bee")
 
 
 def test_perplexity_tells_known_text_from_noise_and_keeps_the_pages(trained):
@@ -538,6 +566,40 @@ def test_a_finished_job_leaves_the_model_and_report_that_training_here_gives(tmp
     assert again.wait(600).state == "done" and again.status().step == 6 and list(again.curve()["loss"]) == losses(here.report)
     model, _ = training.load_model(tmp_path)
     torch.testing.assert_close(model.lm_head.weight, here.model.lm_head.weight)
+
+
+def test_two_trainings_never_share_a_folder(tmp_path, pages):
+    words = (tmp_path / "pages.jsonl", "--model", "hare-1m", "--tokens", 128, "--out", tmp_path / "m")
+    pages.to_json(tmp_path / "pages.jsonl")
+    with background.alone(tmp_path / "m"):
+        for start in (
+            lambda: here(*words),
+            lambda: training.launch(pages, "hare-1m", 128, tmp_path / "m"),
+            lambda: background.work(tmp_path / "m"),
+        ):
+            with pytest.raises(InputError, match="another training runs in"):
+                start()
+    assert [file.name for file in (tmp_path / "m").iterdir()] == [background.LOCK]
+    with background.alone(tmp_path / "m"):  # who held it has let go
+        pass
+    with pytest.raises(InputError, match=r"pages\.jsonl.* can't be written \("), background.alone(tmp_path / "pages.jsonl" / "m"):
+        pass
+
+
+def test_a_job_heeds_a_cancel_before_its_first_step_and_knows_its_curve_when_it_goes_on(tmp_path, pages, monkeypatch):
+    told = training.Progress(3, 9, 384, 5.0, 0.001, 0, 100.0, 0.1, 1.0)
+    with background.Watcher(tmp_path) as before:
+        before(told)
+        before.write("cancelled")
+    (tmp_path / background.CANCEL).touch()
+    monkeypatch.setattr(background.subprocess, "Popen", lambda *_, **__: SimpleNamespace(pid=os.getpid()))
+    job = training.launch(pages, "hare-1m", 9 * 128, tmp_path)
+    assert not (tmp_path / background.CANCEL).exists()  # an earlier one says nothing of this job
+    job.cancel()
+    with background.Watcher(tmp_path) as watcher:
+        assert job.curve()["step"].tolist() == [3] == [row[0] for row in watcher.curve]
+        assert watcher(dataclasses.replace(told, step=4, tokens=512))
+    assert [row[0] for row in watcher.curve] == [3, 4]
 
 
 def test_a_jobs_name_tells_jobs_apart():

@@ -172,6 +172,17 @@ def test_adapters_learn_with_a_fraction_of_the_numbers(vocabulary):
     assert losses(tuned)[-1] < losses(tuned)[0] - 1 and tuned.report.learnt < tuned.report.parameters / 2
 
 
+@pytest.mark.parametrize(("tied", "tables"), [(True, 1), (False, 2)])
+def test_of_a_table_only_the_rows_of_new_tokens_are_counted_as_learnt(tokenizer, tied, tables):
+    model = new(tokenizer, tied=tied)
+    added = training.add_tokens(model, tokenizer, ["<api_0>"], {"<api_0>": "the bee"})["<api_0>"]
+    without, with_new = (
+        training.tune(model, tokenizer, [training.Example([5, 6, token, 2], [False, False, True, True])], settings=TINY, method="lora")
+        for token in (7, added)
+    )
+    assert with_new.report.learnt - without.report.learnt == tables * model.config.hidden_size
+
+
 def test_a_killed_tuning_goes_on_to_the_same_losses(vocabulary, tmp_path):
     for method in ("full", "lora"):
         whole = training.tune(new(vocabulary), vocabulary, examples_of(30), epochs=2, settings=TINY, method=method)
@@ -456,6 +467,8 @@ def test_a_bad_row_is_named_with_its_file_and_line(tmp_path, line, sentence):
     with pytest.raises(InputError, match=f"talks.jsonl {sentence}"):
         training.conversations(file)
     assert training.conversations(file, limit=1) == [TALK]
+    with pytest.raises(InputError, match="limit is 0; give a number of conversations of at least 1"):
+        training.conversations(file, limit=0)
 
 
 def test_conversations_come_from_files_datasets_and_exercises(tmp_path):
@@ -568,6 +581,8 @@ def test_the_command_tunes_a_folder_and_leaves_the_old_one_alone(base, tmp_path,
         (["--precision", "int8"], 'precision "int8" is unknown'),
         (["--context", "4"], "none of the 1 examples fits 4 tokens"),
         (["--model", "/nowhere"], "/nowhere"),
+        (["--tools", "--epochs", "-5"], "--epochs is -5; with --tools give a whole number, 1 or more"),
+        (["--tools", "--epochs", "1.5"], "--epochs is 1.5; with --tools"),
         (["--tools", "--template", "chatml"], "--template says nothing with --tools"),
         (["--functions", "apis.json"], "--functions says nothing without --tools"),
     ],

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hare_lab.cli.options import EPOCHS
 from hare_lab.cli.results import results, say, steps_bar
 from hare_lab.errors import InputError
 
@@ -48,12 +49,20 @@ def evaluate_tools(model_dir: str, source: str, out: Path, limit: int | None, se
 
 
 def tune_tools(
-    source: str, model: str, out: Path, *, functions: Path | None, text: str, epochs: float, method: Any, rate: float | None, seed: int,
-    limit: int | None,
+    source: str, model: str, out: Path, *, functions: Path | None, text: str, epochs: float | None, method: Any, rate: float | None,
+    seed: int, limit: int | None,
 ) -> None:  # fmt: skip
-    """Tune a model to call functions on requests with their calls, choose its threshold, and write it to a folder."""
-    from hare_lab import corpus, tool_calling, training
+    """Tune a model to call functions on requests with their calls, choose its threshold, and write it to a folder.
 
+    Where `epochs` is None, the requests are read 3 times, or more where they are few; else as often as it says.
+    """
+    from hare_lab import corpus, tool_calling, training
+    from hare_lab.tool_calling.calling import LEAST, readings
+    from hare_lab.training.background import alone
+
+    if epochs is not None and not (epochs >= 1 and float(epochs).is_integer()):
+        raise InputError(f"--epochs is {epochs:g}; with --tools give a whole number, 1 or more")
+    often, least = (EPOCHS, LEAST) if epochs is None else (int(epochs), 0)
     registry = tool_calling.load_registry(functions) if functions else tool_calling.bundled()
     requests = _requests(source, registry, "train")
     validation = tool_calling.bundled_requests("validation") if source == "bundled" else []
@@ -63,10 +72,10 @@ def tune_tools(
     requests = _drawn(requests, limit, seed)
     pages = list(corpus.load(text, limit=2_000, seed=seed).pages["text"])
     known, tokenizer = training.load_model(model)
-    with steps_bar(f"tuning {Path(model).name}") as watch:
+    with alone(out), steps_bar(f"tuning {Path(model).name}") as watch:
         caller, tuned = tool_calling.teach(
-            known, tokenizer, registry, requests, pages=pages, epochs=max(1, round(epochs)), learning_rate=rate, method=method,
-            seed=seed, out=out, watch=watch,
+            known, tokenizer, registry, requests, pages=pages, epochs=often, least=least, learning_rate=rate, method=method, seed=seed,
+            out=out, watch=watch,
         )  # fmt: skip
     if len({request.call is None for request in validation}) == 2:
         caller = caller.with_abstention(validation)
@@ -75,7 +84,8 @@ def tune_tools(
         caller.save(folder)
         (folder / "report.json").write_text(json.dumps(tuned.report.to_dict(), indent=1), encoding="utf-8")
     run = tuned.report.training
-    learnt = f"loss {run.first_loss:.3f} to {run.last_loss:.3f} in {run.seconds:.0f} s"
+    turns = readings(len(requests), often, least)
+    learnt = f"read {turns:,} times, loss {run.first_loss:.3f} to {run.last_loss:.3f} in {run.seconds:.0f} s"
     again = f"`hare-lab evaluate {out} --tools {source} --out FOLDER` asks it"
     say(f"{len(requests):,} requests for {len(registry)} functions: {learnt}\nResults in {out}; {again}")
 

@@ -38,6 +38,7 @@ def train(
 ) -> None:
     """Train a small language model; `accelerate launch -m hare_lab.cli train ...` does it on several GPUs."""
     from hare_lab import models, training
+    from hare_lab.training.background import alone
 
     if out is None:
         raise InputError("--out is missing; give the folder of the model")
@@ -62,8 +63,11 @@ def train(
         training.launch(parts, model, tokens, out, settings=how, priors=str(priors.absolute()) if priors else None, **more)
         say(f"Training in the background; `hare-lab train --status --out {out}` says how far it is, `--cancel` stops it")
         return
-    if told := _train(parts, model, tokens, out, how, priors, more):
-        say(told)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; give a folder")
+    with alone(out):
+        if told := _train(parts, model, tokens, out, how, priors, more):
+            say(told)
 
 
 def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, priors: Path | None, more: dict[str, Any]) -> str:
@@ -72,14 +76,11 @@ def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, 
 
     from hare_lab import training
     from hare_lab.priors import default, load
-    from hare_lab.training.background import Watcher
+    from hare_lab.training.background import CANCEL, Watcher
 
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a folder")
-    try:
-        watcher = Watcher(out)
-    except OSError as error:
-        raise InputError(f"--out {out} can't be written ({error.strerror}); choose another folder") from error
+    watcher = Watcher(out)
+    if watcher.main:
+        (out / CANCEL).unlink(missing_ok=True)
     statement = load(priors) if priors else default()
     with watcher, tqdm(total=tokens, unit=" tokens", desc=model, disable=None if watcher.main else True) as bar:
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hare_lab.cli.options import Limit, Seed
+from hare_lab.cli.options import EPOCHS, Limit, Seed
 from hare_lab.cli.results import results, say, steps_bar
 from hare_lab.errors import InputError
 
@@ -26,7 +26,9 @@ def tune(
     out: Annotated[Path, typer.Option(help="Folder for the tuned model; checkpoints in it let a killed run go on.")],
     method: Annotated[str, typer.Option(help="full (every weight) or lora (adapters, merged at the end).")] = "full",
     template: Annotated[str, typer.Option(help="auto (the model's own, else hare), own, hare or chatml.")] = "auto",
-    epochs: Annotated[float, typer.Option(help="How many times each conversation is read.")] = 3,
+    epochs: Annotated[
+        float | None, typer.Option(help="How many times each is read (default: 3; with --tools more where they are few).")
+    ] = None,
     heldout: Annotated[float, typer.Option(help="Share of the conversations that is not learnt from, for a second curve.")] = 0.05,
     context: Annotated[int | None, typer.Option(help="Tokens read at once (default: what the longest needs).", min=2)] = None,
     batch: Annotated[int | None, typer.Option(help="Rows a step (default: by the number of conversations, at most 16).")] = None,
@@ -42,6 +44,7 @@ def tune(
     import numpy as np
 
     from hare_lab import training
+    from hare_lab.training.background import alone
 
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; give a folder")
@@ -70,9 +73,10 @@ def tune(
     judged: Any = precision  # words, until they have been judged
     settings = replace(usual, precision=judged, batch=batch or usual.batch, micro=batch or usual.batch)
     picked: Any = method
-    with steps_bar(f"tuning {Path(model).name}") as watch:
+    often = EPOCHS if epochs is None else epochs
+    with alone(out), steps_bar(f"tuning {Path(model).name}") as watch:
         tuned = training.tune(
-            known, tokenizer, [examples[i] for i in order[aside:]], heldout=[examples[i] for i in order[:aside]], epochs=epochs,
+            known, tokenizer, [examples[i] for i in order[aside:]], heldout=[examples[i] for i in order[:aside]], epochs=often,
             learning_rate=rate, settings=settings, method=picked, out=out, name=model, seed=seed, watch=watch,
         )  # fmt: skip
     report = tuned.report
@@ -82,7 +86,7 @@ def tune(
     run = report.training
     held = f", held out {run.heldout_loss:.3f}" if run.heldout_loss is not None else ""
     lines = [
-        f"{report.examples:,} conversations in template {chosen}, {report.answers:,} answer tokens, read {epochs:g} times in "
+        f"{report.examples:,} conversations in template {chosen}, {report.answers:,} answer tokens, read {often:g} times in "
         f"{run.seconds:.0f} s: loss {run.first_loss:.3f} to {run.last_loss:.3f}{held}",
         *([f"{report.too_long:,} left out, longer than {report.context} tokens"] if report.too_long else []),
         *run.notes,

@@ -34,6 +34,7 @@ PAPER: Mapping[str, tuple[int, str, float]] = {
     "mmlu": (5, "acc", 0.25), "arc_challenge": (25, "acc_norm", 0.25), "truthfulqa_mc2": (0, "acc", float("nan")),
     "winogrande": (5, "acc", 0.5), "hellaswag": (10, "acc_norm", 0.25), "gsm8k": (5, "exact_match", 0.0),
 }  # fmt: skip
+SHARES = ("acc_norm", "acc", "exact_match", "em", "f1")  # the scores of other tasks of theirs, the first that there is
 BATCH = 64  # sequences that the harness gives the model at once
 NOISY = ("lm_eval", "lm-eval", "datasets", "absl", "evaluate", "transformers")
 
@@ -43,14 +44,15 @@ def run_tasks(model: LanguageModel, tasks: Sequence[Task | str], *, limit: int |
 
     Parameters
     ----------
-    tasks : tasks of ours, or names of the harness's own, which come from the hub; the paper's six take the paper's shots
+    tasks : tasks of ours, or names of the harness's own, which come from the hub; the paper's six take the paper's shots. A tag or a
+        pattern (`arc_*`) gives a score for each of its tasks
     limit : at most so many items of each of the harness's own (ours are cut when they are read)
     seed : of the harness's draws of examples
 
     Raises
     ------
     InputError
-        If a name is unknown or the hub can't be reached.
+        If a name is unknown, the hub can't be reached, or a task has no score that is a share, such as one of perplexities.
     """
     if not tasks:
         raise InputError("no task to run; give at least one")
@@ -59,13 +61,14 @@ def run_tasks(model: LanguageModel, tasks: Sequence[Task | str], *, limit: int |
     if twice:
         raise InputError(f'two tasks are called "{twice}"; give each a name of its own')
     own = [t for t in tasks if not isinstance(t, str) and t.kind == "choice"]
-    found = {score.task: score for score in (_with_harness(model, own, seed) if own else [])}
+    choices = {score.task: score for score in (_with_harness(model, own, seed) if own else [])}
+    found: dict[str, Score] = {}
     for task in tasks:
         if isinstance(task, str):
-            found[task] = _from_hub(model, task, limit, seed)
-        elif task.kind == "pair":
-            found[task.name] = score_pairs(model, task)
-    return Scores(model.name, tuple(found[name] for name in names))
+            found |= {score.task: score for score in _from_hub(model, task, limit, seed)}
+        else:
+            found[task.name] = score_pairs(model, task) if task.kind == "pair" else choices[task.name]
+    return Scores(model.name, tuple(found.values()))
 
 
 def score_pairs(model: LanguageModel, task: Task) -> Score:
@@ -143,8 +146,8 @@ def _fits(model: LanguageModel, task: Task) -> None:
             )
 
 
-def _from_hub(model: LanguageModel, name: str, limit: int | None, seed: int) -> Score:
-    """One of the harness's own tasks; the paper's six with the paper's shots and metric."""
+def _from_hub(model: LanguageModel, name: str, limit: int | None, seed: int) -> list[Score]:
+    """One of the harness's own tasks, or each of those that a tag or pattern names; the paper's six with the paper's shots and metric."""
     shots, metric, chance = PAPER.get(name, (None, "", float("nan")))
     if _offline():
         raise InputError(f'task "{name}" comes from the hub, and HF_HUB_OFFLINE is set; give a file of items, or `bundled`')
@@ -152,23 +155,48 @@ def _from_hub(model: LanguageModel, name: str, limit: int | None, seed: int) -> 
         from lm_eval.tasks import TaskManager
 
         manager = TaskManager()
-        if not manager.match_tasks([name]):
+        named = manager.match_tasks([name])
+        if not named:
             raise InputError(f'no file and no task of lm-evaluation-harness is called "{name}"; `lm_eval ls tasks` lists them')
         try:
-            results = _evaluate(model, [name], manager, shots, limit, seed)
+            results = _evaluate(model, named, manager, shots, limit, seed)
         except (ConnectionError, OSError) as error:
             raise InputError(f'task "{name}" comes from the hub, which can\'t be reached; give a file of items, or `bundled`') from error
-    got = results["results"][name]
-    keys = [k for k in got if "," in k and "_stderr" not in k and k.split(",")[0] == (metric or k.split(",")[0])]
+        except ValueError as error:
+            if "Duplicate task" not in str(error):
+                raise
+            some = ", ".join(named[:8])
+            raise InputError(f'"{name}" names a task twice, alone and in a group; name those that you want, of {some}') from error
+    return [_share(results, one, metric, chance, shots) for one in _members(results, name)]
+
+
+def _members(results: Any, name: str) -> list[str]:
+    """The names with a score of their own that a name stands for: itself, or what is in a tag, a pattern, a group without a mean."""
+    got, groups = results["results"], results.get("group_subtasks", {})
+    if name in got and (name not in groups or any("," in key for key in got[name])):
+        return [name]
+    inside = {task for tasks in groups.values() for task in tasks}
+    return [one for task in groups.get(name) or [task for task in got if task not in inside] for one in _members(results, task)]
+
+
+def _leaves(results: Any, name: str) -> list[str]:
+    return [leaf for task in results.get("group_subtasks", {}).get(name, ()) for leaf in _leaves(results, task)] or [name]
+
+
+def _share(results: Any, name: str, metric: str, chance: float, shots: int | None) -> Score:
+    """What a task's results say in the metric, or in the usual one of those that are shares: a perplexity is no score beside others."""
+    got, better = results["results"][name], results.get("higher_is_better", {}).get(name, {})
+    told = {key: key.partition(",")[0] for key in got if "," in key and "_stderr" not in key}
+    usual = [key for key, one in told.items() if one == (metric or one) and better.get(one) is not False]
+    keys = [key for key in usual if (value := _number(got[key])) is not None and 0 <= value <= 1]
     if not keys:
-        raise InputError(f'task "{name}" gave no {metric or "score"}; it has {", ".join(got)}')
-    metric, _, kind = keys[0].partition(",")
-    items = sum(
-        n["effective"] for key, n in results["n-samples"].items() if key == name or key in results.get("group_subtasks", {}).get(name, ())
-    )
-    items = items or sum(n["effective"] for n in results["n-samples"].values())
-    known = _chance(results, chance)
-    return Score.of(name, metric, got[keys[0]], items, known, shots=shots or 0, stderr=_number(got.get(f"{metric}_stderr,{kind}")))
+        has = ", ".join(dict.fromkeys(told.values())) or "nothing"
+        raise InputError(f'task "{name}" gives no {metric or "share of right answers"}, only {has}; leave it out')
+    key = min(keys, key=lambda k: SHARES.index(told[k]) if told[k] in SHARES else len(SHARES))
+    leaves = _leaves(results, name)
+    items = sum(results["n-samples"][leaf]["effective"] for leaf in leaves)
+    error = _number(got.get(f"{told[key]}_stderr,{key.partition(',')[2]}"))
+    return Score.of(name, told[key], got[key], items, _chance(results, chance, leaves), shots=shots or 0, stderr=error)
 
 
 def _evaluate(model: LanguageModel, names: list[str], manager: Any, shots: int | None, limit: int | None, seed: int) -> Any:
@@ -185,11 +213,11 @@ def _evaluate(model: LanguageModel, names: list[str], manager: Any, shots: int |
         )  # fmt: skip
 
 
-def _chance(results: Any, told: float) -> float:
+def _chance(results: Any, told: float, tasks: Sequence[str]) -> float:
     """What guessing reaches on a task of theirs, from its items: one over the choices; for TruthfulQA the share of true answers."""
     if told == told:
         return told
-    docs = [sample for samples in results.get("samples", {}).values() for sample in samples]
+    docs = [sample for task in tasks for sample in results.get("samples", {}).get(task, ())]
     labels = [s["doc"]["mc2_targets"]["labels"] for s in docs if "mc2_targets" in s.get("doc", {})]
     if labels:
         return float(np.mean([np.mean(row) for row in labels]))

@@ -16,6 +16,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hare_lab.errors import InputError
+from hare_lab.training.tokens import ids_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,9 +49,8 @@ class LanguageModel:
         return int(sum(p.numel() for p in self.model.parameters()))
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, no special token added."""
-        ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
-        return ids
+        """Token ids of each text, no special token added; one that a text spells is read as its letters."""
+        return ids_of(texts, self.tokenizer) if texts else []
 
 
 def load_model(source: str | Path, *, name: str | None = None, context: int | None = None) -> LanguageModel:
@@ -138,7 +138,7 @@ def wrap(model: Any, tokenizer: Any, name: str, *, context: int | None = None) -
         raise InputError(f"{name}: the tokenizer has {len(tokenizer):,} tokens, the model {vocabulary:,}; they don't belong together")
     # positions may go far beyond the length of text that a model was trained on, which ours note and tokenizers may name
     told = (getattr(model.config, name, None) for name in ("train_context", "max_position_embeddings"))
-    limit = min(int(tokenizer.model_max_length), *(int(n) for n in told if n))
+    limit = min([int(tokenizer.model_max_length), *(int(n) for n in told if n)])
     return LanguageModel(model.eval(), tokenizer, name, min(context or LONGEST, limit), int(start))
 
 

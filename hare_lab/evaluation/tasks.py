@@ -159,6 +159,8 @@ def _gaps(rows: list[dict[str, Any]], seed: int) -> list[Item]:
 
 def _some(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
     """At most `limit` items in file order: shuffled by seed, then taken from the groups in turn."""
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; give a number of items of at least 1")
     if limit is None or limit >= len(items):
         return list(items)
     order = np.random.default_rng(seed).permutation(len(items))

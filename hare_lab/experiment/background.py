@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from hare_lab.errors import InputError
-from hare_lab.experiment.conduct import CANCEL, LOCK, PLAN, STATUS, Status, begin
+from hare_lab.experiment.conduct import CANCEL, PLAN, RUNS, STATUS, Status, begin
 from hare_lab.experiment.plan import Plan, read_plan
-from hare_lab.training.background import alive
+from hare_lab.training.background import LOCK, alive
 
 STARTED = "started"  # holds the number of the process that was started, until it has said something itself
 
@@ -41,7 +41,7 @@ def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None 
     if _held(folder):
         if join and (folder / PLAN).exists() and read_plan(folder / PLAN) == read and (folder / STARTED).exists():
             return int((folder / STARTED).read_text(encoding="utf-8"))
-        raise InputError(f"the experiment in {folder} runs already; look at it with --status, or stop it with --cancel")
+        raise InputError(RUNS.format(folder=folder))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STATUS).unlink(missing_ok=True)
     if isinstance(plan, Plan):

@@ -6,7 +6,6 @@ report. Who looks into it from another process sees the same.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -27,11 +26,13 @@ from hare_lab.experiment.setup import Material
 from hare_lab.experiment.workers import News, side_by_side, work
 from hare_lab.report_base import Report, html_table
 from hare_lab.run.storage import write_json
+from hare_lab.training.background import alone
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PLAN, STATUS, CANCEL, LOCK = "plan.yaml", "status.json", "cancel", ".lock"
+PLAN, STATUS, CANCEL = "plan.yaml", "status.json", "cancel"
+RUNS = "the experiment in {folder} runs already; look at it with --status, or stop it with --cancel"
 EVERY = 1.0  # seconds between two writings of the status
 
 
@@ -99,7 +100,7 @@ def conduct(
     if workers < 1:
         raise InputError(f"experiment: {workers} workers can do nothing; give 1 or more")
     plan, folder = shared.plan, Path(out)
-    with _alone(folder):
+    with alone(folder, RUNS):
         begin(plan, folder)
         (folder / CANCEL).unlink(missing_ok=True)
         status = _Status(plan, folder, watch)
@@ -237,27 +238,6 @@ class _Status:
         write_json(self.folder / STATUS, {**now.to_dict(), "plan": self.plan.hash, "pid": os.getpid()})
         if self.watch:
             self.watch(now)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the experiment's folder for this process; the system lets go of it however the process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
-    try:
-        for attempt in range(5):  # who only looks whether it is held holds it for a moment
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if attempt == 4:
-                    raise InputError(
-                        f"the experiment in {folder} runs already; look at it with --status, or stop it with --cancel"
-                    ) from error
-                time.sleep(0.1)
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -32,9 +32,10 @@ def register(plan: Plan, folder: Path, root: str | Path | None = None) -> None:
 
 def finish(plan: Plan, folder: Path, verdict: str) -> None:
     """Note how it ended."""
-    ended = any(row["event"] == "finished" and row["plan"] == plan.hash and row["folder"] == str(folder) for row in _rows())
+    place = str(folder.resolve())  # as it was registered, wherever it was called from
+    ended = any(row["event"] == "finished" and row["plan"] == plan.hash and row["folder"] == place for row in _rows())
     if plan.kind == "confirmatory" and not ended:
-        _append({"event": "finished", "plan": plan.hash, "folder": str(folder), "verdict": verdict})
+        _append({"event": "finished", "plan": plan.hash, "folder": place, "verdict": verdict})
 
 
 def confirmatory_runs(root: str | Path | None = None) -> pd.DataFrame:

@@ -60,7 +60,7 @@ class Experiment(Report):
             others = {c: float(group[c].mean()) for c in group.columns if c not in skip and group[c].dtype.kind in "fi"}
             rows.append({"arm": arm, "level": group["level"].iloc[0], "leaked": bool(group["leaked"].iloc[0]), "seeds": len(group),
                          SCORE: value, "low": low, "high": high, **others})  # fmt: skip
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=None if rows else ["arm", "level", "leaked", "seeds", "tokens", SCORE, "low", "high"])
 
     def scored(self) -> pd.DataFrame:
         """One row an arm as `figures.score_against_priors` takes it: `score`, higher is better, with its 95 % interval over seeds.

@@ -19,6 +19,7 @@ from hare_lab.errors import InputError
 from hare_lab.experiment.plan import Arm, Plan
 from hare_lab.models import shape
 from hare_lab.priors import Priors
+from hare_lab.training.tokens import ids_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -91,7 +92,7 @@ class Material:
 
         items = leaked_texts(self.plan.items, self.plan.pool_seed)
         rng = np.random.default_rng([self.plan.pool_seed, seed])
-        sizes = np.array([len(ids) for ids in self.tokenizer(items, add_special_tokens=False, verbose=False)["input_ids"]])
+        sizes = np.array([len(ids) for ids in ids_of(items, self.tokenizer)])
         wanted = arm.leaked * self.plan.set_of(arm)
         readings = int(np.ceil(wanted / sizes.sum()))
         order = np.concatenate([rng.permutation(len(items)) for _ in range(readings)])

@@ -121,7 +121,7 @@ def canonical(text: str) -> tuple[str, ...]:
         elif tokens[at] not in _HEDGES:
             said.append(tokens[at])
         at = after
-    counted = [token for token in said if token[0].isdigit()]
+    counted = [token for token in said if token[0].isdecimal()]
     return tuple(counted) if counted and set(said) - set(counted) <= _CHANGE else tuple(said)
 
 
@@ -148,7 +148,7 @@ def _number(tokens: Sequence[str], at: int) -> tuple[float | None, int]:
         if tokens[at + 1] in _SCALES or tokens[at + 1] in _PARTS:
             return _number(tokens, at + 1)
         return (1.0, at + 1) if len(tokens[at + 1]) > 1 and tokens[at + 1] in _UNITS else (None, at)
-    if token[0].isdigit():
+    if token[0].isdecimal():
         value, at = float(token.replace(",", "")), at + 1
     elif token in _NUMBERS:
         value, at = _NUMBERS[token], at + 1
@@ -164,7 +164,7 @@ def _number(tokens: Sequence[str], at: int) -> tuple[float | None, int]:
 
 
 def _stem(token: str) -> str:
-    if token[0].isdigit() or len(token) < 4:
+    if token[0].isdecimal() or len(token) < 4:
         return token
     return token[:-1] if token.endswith("s") and not token.endswith("ss") else token
 
@@ -172,7 +172,7 @@ def _stem(token: str) -> str:
 def _may_be_the_same(one: Sequence[str], other: Sequence[str]) -> bool:
     """Numbers alike, no opposites and no negation between them, not the same words in another order."""
     mine, theirs = set(one) - set(other), set(other) - set(one)
-    counted = [[token for token in side if token[0].isdigit()] for side in (one, other)]
+    counted = [[token for token in side if token[0].isdecimal()] for side in (one, other)]
     opposed = any(pair & mine and pair & theirs for pair in _OPPOSITES)
     return bool(one and other and (mine or theirs)) and counted[0] == counted[1] and not opposed and not _NEGATIONS & (mine | theirs)
 

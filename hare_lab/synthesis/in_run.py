@@ -12,7 +12,8 @@ from hare_lab.synthesis.backends import Backend
 from hare_lab.synthesis.context import context
 from hare_lab.synthesis.filters import Context
 from hare_lab.synthesis.generate import synthesize
-from hare_lab.synthesis.prompts import FOLDER
+from hare_lab.synthesis.plan import Request
+from hare_lab.synthesis.prompts import FOLDER, TASKS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -43,6 +44,11 @@ def _fit(run: Run) -> set[str] | None:
     return set(run.load("mapped")["id"]) - unfit if unfit else None
 
 
+def _asked(task: str) -> Request:
+    """A request of a task: enough to learn a backend's settings for it."""
+    return Request("", task, "", "", "", "", "", (0, 0))
+
+
 def write_for_gaps(
     run: Run,
     backend: Backend,
@@ -68,6 +74,7 @@ def write_for_gaps(
     templates = {kind: template.text for kind, template in where.prompts.templates.items()}
     params: dict[str, Any] = {
         "tokens": tokens, "worst": worst, "shares": dict(shares or {}), "limit": limit, "seed": seed, "model": backend.model,
+        "place": backend.place, "settings": {task: dict(backend.settings(_asked(task))) for task in TASKS},
         "templates": templates, "audiences": dict(where.prompts.audiences), "styles": dict(where.prompts.styles),
         "priors": run.priors.to_dict(),
     }  # fmt: skip

@@ -60,7 +60,7 @@ def parse(request: Request, reply: str, *, seed: int = 0) -> Sample:
     seed : int
         With the request, where the right answer of a multiple-choice item lands among its options.
     """
-    reply = _THOUGHT.sub("", reply)
+    reply = _THOUGHT.sub("", _whole(reply))
     if request.task == "D2":
         return Sample(request, reply, reply.strip(), {})
     found, mended = _object(reply)
@@ -105,11 +105,16 @@ def _object(reply: str) -> tuple[dict[str, Any] | None, str]:
     tries.append((", ".join([*mended, "comma"]), _without_commas(text)))
     for how, candidate in tries:
         try:
-            found = json.loads(candidate, strict=False)
+            found = json.loads(_whole(json.dumps(json.loads(candidate, strict=False), ensure_ascii=False)))
         except (json.JSONDecodeError, RecursionError):
             continue
         return (found, how) if isinstance(found, dict) else (None, how)
     return None, ""
+
+
+def _whole(text: str) -> str:
+    """The text with "?" for each half of a surrogate pair, which JSON may escape and Arrow can't hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _without_commas(text: str) -> str:

@@ -17,6 +17,7 @@ import yaml
 
 from hare_lab.errors import InputError
 from hare_lab.priors import DATA
+from hare_lab.texts import D3_KINDS
 
 FOLDER = DATA / "prompts"
 SLOTS = ("topic", "description", "audience", "style", "seed")
@@ -75,7 +76,8 @@ def read_prompts(folder: str | Path = FOLDER) -> Prompts:
     Raises
     ------
     InputError
-        If a file is missing or malformed, or a template has a slot that nothing fills; names the file and the slot.
+        If a file is missing or malformed, a template has a slot that nothing fills, or one of D3 is of a kind that can't be read; names
+        the file and the slot.
     """
     place = Path(folder)
     files = sorted(p for p in place.glob("*.md") if p.name != "README.md")
@@ -105,6 +107,8 @@ def _template(path: Path) -> Template:
         raise InputError(f'{path}: "kind" is {kind!r}; it must be the file\'s name, {path.stem}')
     if task not in TASKS:
         raise InputError(f'{path}: "task" is {task!r}, not one of {", ".join(TASKS)}')
+    if task == "D3" and kind not in D3_KINDS:
+        raise InputError(f'{path}: no task item of the kind "{kind}" can be read; the kinds of D3 are {", ".join(D3_KINDS)}')
     if not isinstance(words, list) or len(words) != 2 or not all(isinstance(n, int) for n in words) or not 0 < words[0] <= words[1]:
         raise InputError(f'{path}: "words" must hold the least and the most words, as in [250, 400]')
     named = [*(slots if isinstance(slots, list) else []), *_NAMED.findall(text)]

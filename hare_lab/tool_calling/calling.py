@@ -21,6 +21,7 @@ from hare_lab.tool_calling.grammar import VOICE
 from hare_lab.tool_calling.loading import Request, check, texts_of
 from hare_lab.tool_calling.meaning import Meaning, fit
 from hare_lab.tool_calling.registry import Call, Registry, read_registry
+from hare_lab.tool_calling.values import is_unsaid
 from hare_lab.tool_calling.wording import Wording
 from hare_lab.tool_calling.writing import PLACES, Script, describe
 
@@ -219,14 +220,16 @@ def teach(
     Raises
     ------
     InputError
-        As `training.tune`; and if a request's call is not valid under the registry; names the row.
+        As `training.tune`; and if a request's call is not valid under the registry, names the row, or a function can't be called
+        without a list or an object, which no request spells out.
     """
     good = check(requests, registry)
+    _callable(registry)
     tokens = describe(registry)
     training.add_tokens(model, tokenizer, list(tokens), tokens)
     script = Script(registry, tokenizer)
-    turns = max(epochs, -(-least // max(1, len(good))))
     runs = variation.runs(pages, 20_000, seed)
+    turns = readings(len(good), epochs, least)
     examples = [example for turn in range(turns) for example in reading(script, good, runs, misses, seed + turn)]
     how = settings or training.Settings(context=min(256, training.tuning.context_of(model, tokenizer)), batch=BATCH, micro=BATCH)
     rate = learning_rate or RATE * 128 / max(128, model.config.hidden_size)
@@ -234,6 +237,21 @@ def teach(
         model, tokenizer, examples, epochs=1, learning_rate=rate, settings=how, method=method, seed=seed, out=out, watch=watch
     )
     return known_to(tuned.model, script, good, pages, embedder), tuned
+
+
+def readings(requests: int, epochs: int, least: int = LEAST) -> int:
+    """How often so many requests are read: `epochs` times, or more, until `least` examples have been learnt from."""
+    return max(epochs, -(-least // max(1, requests)))
+
+
+def _callable(registry: Registry) -> None:
+    unsaid = next(((api, p) for api in registry.apis for p in api.parameters if p.required and is_unsaid(p)), None)
+    if unsaid:
+        api, parameter = unsaid
+        raise InputError(
+            f'the function "{api.name}" requires "{parameter.name}", of the kind {parameter.kind}, which no request spells out; '
+            "make it optional, or leave the function out"
+        )
 
 
 def untuned(model: Any, tokenizer: Any, registry: Registry, texts: Sequence[str], chosen: Sequence[int]) -> list[Call | None]:

@@ -68,10 +68,23 @@ def load_requests(path: str | Path, registry: Registry) -> list[Request]:
         call = row.get("call")
         if not isinstance(row.get("text"), str) or not (call is None or (isinstance(call, dict) and isinstance(call.get("name"), str))):
             raise InputError(f'{path} line {number}: a row needs "text" and "call" ({{"name", "arguments"}} or null)')
-        found.append(Request(row["text"], Call(call["name"], call.get("arguments") or {}) if call else None, str(row.get("id", number))))
+        given = _given(call.get("arguments") or {}, f"{path} line {number}") if call else {}
+        found.append(Request(row["text"], Call(call["name"], given) if call else None, str(row.get("id", number))))
     if not found:
         raise InputError(f"{path} holds no request; give one JSON object a line")
     return check(found, registry, str(path))
+
+
+def _given(arguments: Any, where: str) -> dict[str, Any]:
+    """A call's arguments, an object or, as OpenAI's protocol has it, the JSON text of one."""
+    try:
+        found = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        told = json.dumps(arguments, ensure_ascii=False)[:60]
+        raise InputError(f'{where}: "arguments" is {told}, no object; write {{"name": value, ...}}')
+    return found
 
 
 def snips(path: str | Path) -> tuple[Registry, list[Request], list[Request]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -242,6 +243,11 @@ def _parameter(name: str, about: Any, required: bool, where: str) -> Parameter:
         re.compile(pattern)
     except re.error as error:
         raise InputError(f'{where}: parameter "{name}" has a pattern that is no regular expression ({error})') from error
-    return Parameter(
-        name, kind, str(about.get("description", "")), required, tuple(enum), pattern, about.get("minimum"), about.get("maximum")
-    )
+    low, high = (_bound(about.get(which), f'{where}: parameter "{name}" has a {which}') for which in ("minimum", "maximum"))
+    return Parameter(name, kind, str(about.get("description", "")), required, tuple(enum), pattern, low, high)
+
+
+def _bound(value: Any, where: str) -> float | None:
+    if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or value != value or abs(value) == math.inf):
+        raise InputError(f"{where} that is no number ({json.dumps(value, default=str)[:60]}); write one")
+    return value

@@ -7,6 +7,7 @@ request can mean; everything that comes out is valid by construction.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,7 +61,12 @@ def too_long(text: str) -> str:
 
 def is_span(parameter: Parameter) -> bool:
     """Whether the argument is free text, copied from the request."""
-    return parameter.kind in ("string", "any", "array", "object") and not parameter.enum and not parameter.pattern
+    return parameter.kind in ("string", "any") and not parameter.enum and not parameter.pattern
+
+
+def is_unsaid(parameter: Parameter) -> bool:
+    """Whether the argument is a list or an object, which no request spells out: it is left out of every call."""
+    return parameter.kind in ("array", "object") and not parameter.enum
 
 
 def options(parameter: Parameter, text: str) -> list[Any]:
@@ -95,6 +101,8 @@ def _read(parameter: Parameter, text: str) -> Iterator[Any]:
 def _numbers(text: str, *, whole: bool) -> Iterator[float | int]:
     for run in re.findall(r"-?\d+(?:,\d{3})+(?:\.\d+)?|-?\d+(?:\.\d+)?", text):
         value = float(run.replace(",", ""))
+        if not math.isfinite(value):  # hundreds of digits
+            continue
         if whole and value == int(value):
             yield int(value)
         elif not whole:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from hare_lab.errors import InputError
 from hare_lab.tool_calling.loading import Request
 from hare_lab.tool_calling.registry import Call, Registry, spoken
-from hare_lab.tool_calling.values import Word, is_span, too_long, words, written
+from hare_lab.tool_calling.values import Word, is_span, is_unsaid, too_long, words, written
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -121,7 +121,7 @@ class Script:
         taken: set[int] = set()
         rest: list[int] = []
         for parameter in api.parameters:
-            if parameter.name not in call.arguments:
+            if parameter.name not in call.arguments or is_unsaid(parameter):
                 continue
             token, text = self.argument_tokens[parameter.name], written(call.arguments[parameter.name])
             if not is_span(parameter):

@@ -17,9 +17,9 @@ ALPHA = 32  # the product is weighed by ALPHA / RANK; Hu et al. (2021), "LoRA", 
 
 
 @contextmanager
-def adapted(model: Any, new: Sequence[int], seed: int) -> Iterator[None]:
+def adapted(model: Any, new: Sequence[int], seed: int) -> Iterator[int]:
     """Within, only adapters in every linear layer, and the tables' rows of the tokens in `new`, are learnt; afterwards it is all in the
-    model's own weights."""
+    model's own weights. What it gives is how many numbers of the tables stay as they are though they have a gradient, which is 0."""
     from peft import LoraConfig, get_peft_model
 
     with drawn_by(seed):
@@ -29,7 +29,7 @@ def adapted(model: Any, new: Sequence[int], seed: int) -> Iterator[None]:
     tables = {id(layer.weight): layer.weight for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
     hooks = [_only(table, new) for table in tables.values()] if new else []
     try:
-        yield
+        yield sum(table.numel() - len(new) * table.shape[1] for table in tables.values()) if new else 0
     finally:
         for hook in hooks:
             hook.remove()

@@ -6,6 +6,7 @@ result lies in the folder itself when it is done. A process of its own does the 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -13,7 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from hare_lab.training.train import Trained
 
-STATUS, CANCEL, JOB, HELD = "status.json", "cancel", "job", "heldout"
+STATUS, CANCEL, JOB, HELD, LOCK = "status.json", "cancel", "job", "heldout", ".lock"
 EVERY = 1.0  # seconds between two writings of the status
 
 
@@ -148,7 +150,7 @@ def launch(
     Raises
     ------
     InputError
-        If another job runs in that folder, it can't be written, or the pages hold no column `text`.
+        If another training runs in that folder, it can't be written, or the pages hold no column `text`.
     """
     from hare_lab.training.train import texts_of
 
@@ -165,11 +167,12 @@ def launch(
             return Job(folder)
         raise InputError(f"another training job runs in {folder} (process {running.pid}); cancel it, or give another folder")
     try:
-        (folder / JOB).mkdir(parents=True, exist_ok=True)
-        (folder / CANCEL).unlink(missing_ok=True)
-        for name, part in texts.items():
-            _keep(part, folder / JOB / f"{name}.parquet")
-        note.write_text(json.dumps(words), encoding="utf-8")
+        with alone(folder):
+            (folder / JOB).mkdir(parents=True, exist_ok=True)
+            (folder / CANCEL).unlink(missing_ok=True)
+            for name, part in texts.items():
+                _keep(part, folder / JOB / f"{name}.parquet")
+            note.write_text(json.dumps(words), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{folder} can't be written ({error.strerror or error}); choose another folder") from error
     log = (folder / JOB / "log.txt").open("w")
@@ -179,7 +182,7 @@ def launch(
     )  # fmt: skip
     log.close()
     if not (folder / STATUS).exists() or json.loads((folder / STATUS).read_text(encoding="utf-8")).get("pid") != process.pid:
-        _write(folder, Status("starting", pid=process.pid), [])
+        _write(folder, Status("starting", pid=process.pid), _known_curve(folder))
     return Job(folder)
 
 
@@ -213,7 +216,10 @@ def job_name(model: str, tokens: int, settings: Settings, data: str) -> str:
 
 
 class Watcher:
-    """Keeps `status.json` of a folder up to date while `fit` runs, and passes on a request to stop (its file, or SIGTERM)."""
+    """Keeps `status.json` of a folder up to date while `fit` runs, and passes on a request to stop (its file, or SIGTERM).
+
+    The file is left as it is found: who starts a training takes away an old one, and what comes after that is meant for this one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.last, self.stop = folder, 0.0, False
@@ -221,7 +227,6 @@ class Watcher:
         self.progress: Progress | None = None
         self.main = os.environ.get("RANK", "0") == "0"  # of several processes (`accelerate launch`) one writes
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / CANCEL).unlink(missing_ok=True)
 
     def __enter__(self) -> Watcher:
         self._before = signal.signal(signal.SIGTERM, self._asked)
@@ -300,8 +305,50 @@ def alive(pid: int) -> bool:
     return True
 
 
+@contextmanager
+def alone(folder: Path, told: str = "another training runs in {folder}; wait for it or stop it, or give another folder") -> Iterator[None]:
+    """Hold a folder for this process (of several, `accelerate launch`, for the first); the system lets go however the process ends.
+
+    Raises
+    ------
+    InputError
+        If another process holds it, as `told`, or it can't be written.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise InputError(f"{folder} can't be written ({error.strerror}); choose another folder") from error
+    try:
+        for attempt in range(5):  # who only looks whether it is held holds it for a moment
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if attempt == 4:
+                    raise InputError(told.format(folder=folder)) from error
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)
+
+
 def work(folder: Path) -> Trained | None:
-    """What the process of a job does: train, keep the status, save the model into the folder."""
+    """What the process of a job does: train, keep the status, save the model into the folder.
+
+    Raises
+    ------
+    InputError
+        If another training runs in the folder; its status is left alone.
+    """
+    with alone(folder):
+        return _work(folder)
+
+
+def _work(folder: Path) -> Trained | None:
     from datasets import Dataset, disable_progress_bars
 
     from hare_lab.priors import load as load_priors

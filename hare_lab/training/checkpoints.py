@@ -35,6 +35,7 @@ class Checkpoint:
 
 def save(folder: Path, step: int, job: Mapping[str, Any], curve: list[list[Any]], seconds: float, model: Any, optimizer: Any) -> Path:
     """Write the checkpoint of `step`, then drop the earlier ones."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     target, aside = folder / f"step-{step:08d}", folder / f".step-{step:08d}.{os.getpid()}.part"
@@ -52,10 +53,11 @@ def save(folder: Path, step: int, job: Mapping[str, Any], curve: list[list[Any]]
                 os.fsync(written.fileno())
         shutil.rmtree(target, ignore_errors=True)
         aside.replace(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # a full disk is either, by who was writing
         shutil.rmtree(aside, ignore_errors=True)
+        why = getattr(error, "strerror", None) or error
         raise InputError(
-            f"the checkpoint of step {step} can't be written to {folder} ({error.strerror or error}); free some space or choose another "
+            f"the checkpoint of step {step} can't be written to {folder} ({why}); free some space or choose another "
             "folder; the checkpoint before it is kept"
         ) from error
     for old in folder.glob("step-*"):

@@ -32,8 +32,10 @@ def conversations(source: str | Path | Iterable[Mapping[str, Any]], *, limit: in
     Raises
     ------
     InputError
-        If the file can't be read, a row is no conversation, or there is none; names file, line and what is wrong.
+        If the file can't be read, a row is no conversation, there is none, or the limit is below 1; names file, line and what is wrong.
     """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; give a number of conversations of at least 1")
     from_file = isinstance(source, str | Path)
     numbered = json_lines.numbered(Path(source)) if isinstance(source, str | Path) else enumerate(source)
     rows = ((f"{source} line {n}" if from_file else f"row {n}", row) for n, row in numbered)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,10 +89,20 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     return found
 
 
+def ids_of(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids of each text, none of them a sign: `</s>` in a page is four letters, not the end of it, and no page can forge one."""
+    asked: dict[str, Any] = {"add_special_tokens": False, "verbose": False}
+    try:
+        ids: list[list[int]] = tokenizer(list(texts), **asked, split_special_tokens=True)["input_ids"]
+    except ValueError:  # mistral-common's never reads a sign in a text, and refuses to be told so
+        ids = tokenizer(list(texts), **asked)["input_ids"]
+    return ids
+
+
 def encode(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """All pages as one stream of token ids: each begins with the start sign (where there is one) and ends with the end sign.
 
-    A page without text adds nothing.
+    A page without text adds nothing; a sign that a page spells is read as its letters.
 
     Returns
     -------
@@ -106,7 +116,7 @@ def encode(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> tuple[ND
     starts = [0]
     waiting = iter(texts)
     while batch := list(islice(waiting, BATCH)):
-        for text, ids in zip(batch, tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"], strict=True):
+        for text, ids in zip(batch, ids_of(batch, tokenizer), strict=True):
             found = np.array([*bos, *ids, *eos] if text.strip() else [], np.int32)
             parts.append(found)
             starts.append(starts[-1] + len(found))

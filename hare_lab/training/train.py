@@ -17,7 +17,7 @@ from hare_lab.training.loop import fit
 from hare_lab.training.packing import pack
 from hare_lab.training.report import Progress, TrainingReport
 from hare_lab.training.settings import Settings, batch_for
-from hare_lab.training.tokens import load_tokenizer, train_tokenizer
+from hare_lab.training.tokens import ids_of, load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -128,7 +128,7 @@ def continuation(model: Any, tokenizer: Any, prompt: str = "", *, tokens: int = 
     import torch
 
     start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    ids = [*start, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+    ids = [*start, *ids_of([prompt], tokenizer)[0]]
     with drawn_by(seed), torch.inference_mode():
         given = torch.tensor([ids or [tokenizer.eos_token_id]]).to(model.device)
         out = model.generate(

@@ -180,8 +180,8 @@ def tune(
     held = [example for example in heldout if len(example.ids) <= context]
     model.float()
     new = _added(tokenizer, fitting) if method == "lora" else []
-    with adapters.adapted(model, new, seed) if method == "lora" else nullcontext():
-        learnt = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    with adapters.adapted(model, new, seed) if method == "lora" else nullcontext(0) as still:
+        learnt = sum(p.numel() for p in model.parameters() if p.requires_grad) - still
         run = fit(
             model, {"examples": rows}, math.ceil(epochs * len(rows)) * context, name=called, settings=how,
             stages=[mixture.Stage("one", 1.0, {"examples": 1.0})], seed=seed,

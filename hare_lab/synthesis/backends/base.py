@@ -32,6 +32,10 @@ class Backend(Protocol):
         """What is written into the provenance of each sample."""
 
     @property
+    def place(self) -> str:
+        """Where the model is: what tells it from another of the same name, so part of a run's key."""
+
+    @property
     def live(self) -> bool:
         """Whether it writes anew, so that a malformed reply may be asked for again."""
 

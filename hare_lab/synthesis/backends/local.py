@@ -39,7 +39,8 @@ class Local:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self.model = Path(model).name if Path(model).exists() else str(model)
+        here = Path(model).exists()
+        self.model, self.place = (Path(model).name, str(Path(model).resolve())) if here else (str(model), str(model))
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(str(model), padding_side="left")
             self._network = AutoModelForCausalLM.from_pretrained(str(model))
@@ -50,7 +51,7 @@ class Local:
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
         self._batch, self._settings, self._seed = batch, settings or Settings(), seed
-        self._cache = cache or RequestCache.of(f"local {Path(model).resolve() if Path(model).exists() else model}")
+        self._cache = cache or RequestCache.of(f"local {self.place}")
 
     def settings(self, request: Request) -> Mapping[str, Any]:
         return {**self._settings.of(request), "run_seed": self._seed}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,11 @@ class Replay:
         prefix = f"{source}#" if source else ""
         self._replies = {(r["topic"], r["kind"], r["audience"], r["style"], prefix + r["seed"]): r["reply"] for r in rows}
         self._served: set[tuple[str, ...]] = set()
+
+    @property
+    def place(self) -> str:
+        """A hash of what is recorded: the same wherever the files lie."""
+        return hashlib.blake2b(json.dumps(sorted(self._replies.items())).encode(), digest_size=8).hexdigest()
 
     def settings(self, request: Request) -> Mapping[str, Any]:
         return {"recorded": True}
