@@ -429,6 +429,39 @@ def test_a_users_column_that_bears_a_name_of_ours_stays_under_another():
     assert kept["text"] == PROSE and kept["words"] == len(PROSE.split())
 
 
+def test_what_pandas_says_is_missing_is_null_and_leaves_the_rest_of_its_column_alone():
+    day = pd.Timestamp("2026-01-02")
+    frame = pd.DataFrame({"text": [PROSE, PROSE, None], "url": ["http://a", None, ""], "n": pd.array([1, None, 3], dtype="Int64"),
+                          "day": [day, pd.NaT, day], "score": [0.5, float("nan"), 1.5], "tags": [["a"], None, []]})  # fmt: skip
+    loaded = corpus.load(frame)
+    assert loaded.pages["url"][:] == ["http://a", None] and loaded.pages["n"][:] == [1, None] and loaded.pages["score"][:] == [0.5, None]
+    assert loaded.pages["day"][:] == [day, None] and loaded.pages["tags"][:] == [["a"], None]
+    assert loaded.report.reasons == {"no text": 1} and "is null" in loaded.removed["detail"][0]
+
+
+@pytest.mark.parametrize(("nothing", "value"), [(None, 7), ([], ["a"])])
+def test_a_columns_type_does_not_hang_on_where_its_first_value_stands(nothing, value):
+    early, late = (
+        corpus.load([{"text": PROSE, "n": n} for n in found]).pages for found in ([value] + [nothing] * 2_500, [nothing] * 2_500 + [value])
+    )
+    assert early.features["n"] == late.features["n"] and early["n"][0] == late["n"][2_500] == value
+    assert corpus.load([{"text": PROSE, "n": nothing}]).pages["n"][0] == nothing
+
+
+def test_a_dataset_that_gives_tensors_is_read_as_values():
+    rows = Dataset.from_dict({"text": [PROSE], "n": [3]}).with_format("torch")
+    assert corpus.load(rows).pages["n"][:] == [3]
+
+
+def test_cleaning_needs_texts_and_says_so():
+    bare = corpus.clean(Dataset.from_dict({"text": [PROSE]}), RULES)
+    assert list(bare.pages["text"]) == [PROSE]
+    frames = [pd.DataFrame({"text": [PROSE]}), Dataset.from_dict({"body": [PROSE]}), Dataset.from_dict({"text": [PROSE, None]})]
+    for frame, sentence in zip(frames, ["a DataFrame", "a Dataset of body", "row 1 holds NoneType"], strict=True):
+        with pytest.raises(InputError, match=f"clean: .*{sentence}.*use corpus.load"):
+            corpus.clean(frame, RULES)
+
+
 def test_a_row_without_the_text_column_is_set_aside_and_a_file_without_it_is_an_error(tmp_path):
     loaded = corpus.load([{"id": "header"}, {"text": PROSE}, {"id": "late"}])
     assert len(loaded.pages) == 1 and loaded.report.reasons == {"no text": 2}

@@ -403,7 +403,7 @@ def corpus_at_hand(prepared, monkeypatch):
 
     pages, vectors = prepared
     report = curate(prepared).report
-    removed = pages.select([]).add_column("step", []).add_column("reason", [])
+    removed = pages.select([0, 1, 2]).add_column("step", ["load"] * 3).add_column("reason", ["empty"] * 3)
     ready = preparing.Prepared(pages, removed, vectors, TOPICS, {"quality": report})
     monkeypatch.setattr(preparing, "prepare_corpus", lambda *_, **__: ready)
 
@@ -418,7 +418,8 @@ def test_the_command_writes_the_set_what_became_of_each_page_a_card_and_a_report
     report = json.loads((tmp_path / "set.parquet.report.json").read_text())
     assert report["tokens"] == chosen["tokens"].sum() and "quality" in report["steps"]
     assert "## Composition" in (tmp_path / "set.parquet.card.md").read_text()
-    assert len(list(tmp_path.iterdir())) == 4 and "pages chosen" in capsys.readouterr().out
+    assert len(pd.read_parquet(tmp_path / "set.parquet.removed.parquet")) == 3
+    assert len(list(tmp_path.iterdir())) == 5 and "pages chosen" in capsys.readouterr().out
 
 
 def test_a_budget_above_the_corpus_is_named_and_nothing_is_written(corpus_at_hand, tmp_path):
@@ -575,7 +576,11 @@ def test_a_table_without_its_columns_is_named(draw):
         ({"quality": [0.5] * 3}, "1,200 pages but 3 entries of quality"),
         ({"quality": [2.0] * 1_200}, "the quality of row 0 is 2.0"),
         ({"quality": [float("nan")] * 1_200}, "the quality of row 0 is nan"),
+        ({"quality": ["good"] * 1_200}, "quality holds what is no number"),
         ({"tokens": [-1] * 1_200}, "row 0 has -1 tokens"),
+        ({"tokens": [float("nan")] * 1_200}, "tokens holds what is no number"),
+        ({"leaked": [False, np.nan] * 600}, "leaked of row 1 is nan; give True or False for each page"),
+        ({"leaked": ["False"] * 1_200}, "leaked of row 0 is 'False'"),
     ],
 )
 def test_bad_input_is_one_sentence(prepared, change, sentence):

@@ -306,6 +306,7 @@ def test_good_pages_are_known_by_their_text_for_the_rows_of_two_files_have_the_s
         for names in ([f"p{n}" for n in range(30)], [f"g{n}" for n in range(30)])  # the first 30 pages are called so too
     ]
     assert scored[0].table["quality"][:] == scored[1].table["quality"][:]
+    assert scored[0].report.good_from == "your good examples"
 
 
 def test_scores_stand_in_the_order_of_the_pages_and_hold_every_rule():
@@ -450,6 +451,7 @@ def test_good_examples_are_a_corpus_like_any_other_and_a_column_of_the_users_sta
     [
         (["  ", ""], [], "no usable text in 2 rows"),
         ([PROSE] * 3, ["--good", "{one}"], "are 1, and a scorer learns from 20 or more"),
+        ([PROSE] * 3, ["--out", "scores.csv"], "has no .parquet at its end"),
         ([PROSE] * 3, ["--good", "nowhere.jsonl"], "no file or folder nowhere.jsonl"),
         ([PROSE] * 3, ["--bad", "{one}"], "give good ones too"),
         ([PROSE] * 3, ["--priors", "{priors}"], "quality.rules.no_such_rule"),

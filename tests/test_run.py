@@ -183,3 +183,26 @@ def test_what_is_missing_is_computed_without_touching_what_is_there(tmp_path, mo
     this.compute_missing("gaps")
     this.compute_missing("pages")
     assert ran == [("03", "small"), ("04", "small")]
+
+
+def test_a_figure_is_drawn_again_in_the_format_that_its_name_ends_in(run, tmp_path):
+    from hare_lab import cli, figures
+
+    table = pd.DataFrame({"id": ["a"], "words": [12]})
+    run.save_figure("lengths", figures.page_lengths(table), table, "How long pages are.")
+    cli.figure("lengths", run=str(run.folder), out=tmp_path / "new" / "lengths.html")
+    assert "plotly" in (tmp_path / "new" / "lengths.html").read_text()[:100_000].lower()
+    with pytest.raises(InputError, match=r"lengths.png ends in .png and --format says html"):
+        cli.figure("lengths", run=str(run.folder), format="html", out=tmp_path / "lengths.png")
+
+
+def test_what_a_killed_command_left_beside_its_file_is_swept_away(tmp_path):
+    from hare_lab.cli.results import result_file
+
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    left, other = (tmp_path / f".s.parquet.{number}.part" for number in (ended.stdout.strip(), os.getppid()))
+    left.touch(), other.touch()
+    with result_file(tmp_path / "s.parquet") as asides:
+        for aside in asides:
+            aside.write_text("x")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([other.name, "s.parquet", "s.parquet.report.json"])

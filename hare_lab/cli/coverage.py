@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed
-from hare_lab.cli.results import results, say
+from hare_lab.cli.results import results, say, set_aside
 
 
 def coverage(
@@ -35,8 +35,11 @@ def coverage(
         statement = load(priors) if priors else default()
         taxonomy = statement.find(statement.taxonomy)
         own = Path(reference).exists() and taxonomy.samefile(reference)  # only their own taxonomy is the one that the priors weigh
-        wanted = coverages.load_reference(reference, weights=statement.topics if own else None, by=by, model=model, seed=seed)
-        pages = corpora.load(corpus, column=column, limit=limit, seed=seed).pages
+        wanted = coverages.load_reference(
+            reference, weights=statement.topics if own else None, by=by, column=column, model=model, seed=seed
+        )
+        loaded = corpora.load(corpus, column=column, limit=limit, seed=seed)
+        pages, (aside, told_aside) = loaded.pages, set_aside(loaded)
         vectors = embedding.embed(pages, model=model).vectors
         found = coverages.cover(pages, vectors, wanted, name=Path(reference).name, tokenizer=statement.tokenizer, seed=seed)
         datasets.disable_progress_bars()  # two files are written in no time
@@ -49,6 +52,8 @@ def coverage(
         }
         for name, figure in drawn.items():
             (folder / f"{name}.html").write_text(figures.html(figure, figure.layout.meta["caption"]), encoding="utf-8")
-        (folder / "report.json").write_text(json.dumps(found.report.to_dict(), ensure_ascii=False, indent=2), encoding="utf-8")
+        (folder / "report.json").write_text(
+            json.dumps({**found.report.to_dict(), "set_aside": aside}, ensure_ascii=False, indent=2), encoding="utf-8"
+        )
     files = ", ".join((*(f"{name}.html" for name in drawn), "gaps.parquet", "gaps.csv", "placed.parquet", "report.json"))
-    say(f"{found.report.summary()}\nResults in {out}: {files}")
+    say(f"{found.report.summary()}{told_aside}\nResults in {out}: {files}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed
-from hare_lab.cli.results import result_file, say
+from hare_lab.cli.results import parquet, result_file, say
 from hare_lab.errors import InputError
 
 
@@ -37,26 +37,27 @@ def curate(
 
     if method not in curation.METHODS:
         raise InputError(f"--method {method} is unknown; choose one of {', '.join(curation.METHODS)}")
-    with result_file(out, "choices.parquet", "card.md") as (chosen, report, choices, card):
+    with result_file(out, "choices.parquet", "removed.parquet", "card.md") as (chosen, report, choices, removed, card):
         statement = statements.load(priors) if priors else statements.default()
         ready = prepare_corpus(corpus, statement, seed=seed, limit=limit, column=column, model=model)
         found = curation.curate(ready.pages, ready.vectors, statement, taxonomy=ready.taxonomy, budget=tokens, method=method, seed=seed)
         pages = found.pages(ready.pages)
-        datasets.disable_progress_bars()  # two files are written in no time
+        datasets.disable_progress_bars()  # the files are written in no time
         pages.to_parquet(chosen)
         found.choices.to_parquet(choices, index=False)
+        ready.removed.to_parquet(removed)
         licences = demo_licences(pages["source"]) if corpus == "demo" else None
         funnel = whole_funnel(ready.pages, ready.removed, found.report.funnel)
         card.write_text(curation.dataset_card(pages, found.report, statement, licences=licences, funnel=funnel), encoding="utf-8")
         steps = {name: plain(step.to_dict()) for name, step in ready.steps.items()}
         report.write_text(json.dumps({**found.report.to_dict(), "steps": steps}, ensure_ascii=False, indent=2), encoding="utf-8")
-    say(f"{found.report.summary()}\nResults: {out}; beside it what became of each page (.choices.parquet), .card.md and .report.json")
+    beside = "what became of each page that could be chosen (.choices.parquet) and of each row before that (.removed.parquet)"
+    say(f"{found.report.summary()}\nResults: {out}; beside it {beside}, .card.md and .report.json")
 
 
 def _checked(out: Path, tokens: int | None, engine: str) -> None:
     """What can be wrong before anything is read."""
-    if out.suffix != ".parquet":
-        raise InputError(f"--out {out} has no .parquet at its end; give a file such as curated.parquet")
+    parquet(out, "curated")
     if tokens is not None and tokens <= 0:
         raise InputError(f"--tokens {tokens} leaves no room for a page; give a budget of at least 1")
     if engine not in ("local", "ray"):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed
-from hare_lab.cli.results import result_file, say
+from hare_lab.cli.results import parquet, result_file, say, set_aside
 from hare_lab.errors import InputError
 
 
@@ -34,16 +34,16 @@ def leakage(
     from hare_lab.leakage import benchmark_files, embed_windows, find, load_items
     from hare_lab.priors import default, load
 
-    if out.suffix != ".parquet":
-        raise InputError(f"--out {out} has no .parquet at its end; give a file such as leaks.parquet")
+    parquet(out, "leaks")
     if more and not benchmarks:
         raise InputError(f"{' '.join(more)}: one corpus at a time; name benchmarks after --benchmarks")
     statement = load(priors) if priors else default()
     items = load_items(*([*benchmarks, *(more or ())] if benchmarks else benchmark_files(statement)))
-    pages = corpora.load(corpus, column=column, limit=limit, seed=seed).pages
+    loaded = corpora.load(corpus, column=column, limit=limit, seed=seed)
+    pages, (aside, told_aside) = loaded.pages, set_aside(loaded)
     vectors = embed_windows(pages, items, model=model) if paraphrases else None
     found = find(pages, items, statement.leakage, kind=kind, vectors=vectors)
     with result_file(out) as (table, report):
         found.hits.to_parquet(table, index=False)
-        report.write_text(json.dumps(found.to_dict(), ensure_ascii=False, indent=2), encoding="utf-8")
-    say(f"{found.summary()}\nResults: {out}, one row a page and item; {out.name}.report.json beside it")
+        report.write_text(json.dumps({**found.to_dict(), "set_aside": aside}, ensure_ascii=False, indent=2), encoding="utf-8")
+    say(f"{found.summary()}{told_aside}\nResults: {out}, one row a page and item; {out.name}.report.json beside it")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hare_lab.errors import InputError
 
 if TYPE_CHECKING:
+    from hare_lab.corpus import Loaded
     from hare_lab.training import Progress
 
 
@@ -91,6 +92,8 @@ def result_file(out: Path, *beside: str) -> Iterator[tuple[Path, ...]]:
     try:
         if not out.parent.exists():
             out.parent.mkdir(parents=True)
+        for target in targets:
+            _sweep(target)
         asides[0].touch()
     except OSError as error:
         raise InputError(f"--out {out} can't be written ({error.strerror}); choose another file") from error
@@ -104,6 +107,32 @@ def result_file(out: Path, *beside: str) -> Iterator[tuple[Path, ...]]:
     finally:
         for aside in asides:
             aside.unlink(missing_ok=True)
+
+
+def _sweep(target: Path) -> None:
+    """Take away what was written aside for a file by a process that is no more."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        number = left.name.removesuffix(".part").rpartition(".")[2]
+        if not number.isdecimal():
+            continue
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            left.unlink(missing_ok=True)
+        except OSError:  # another's
+            continue
+
+
+def set_aside(loaded: Loaded) -> tuple[list[dict[str, str]], str]:
+    """The rows without usable text, for a report, and how many they are, as a part of the line that a command says."""
+    rows = loaded.removed.select_columns(["id", "reason", "detail"]).to_list()
+    return rows, f" ({len(rows):,} rows without usable text are set aside)" if rows else ""
+
+
+def parquet(out: Path, name: str) -> None:
+    """Refuse a file that is not called what it will hold."""
+    if out.suffix != ".parquet":
+        raise InputError(f"--out {out} has no .parquet at its end; give a file such as {name}.parquet")
 
 
 def save_array(path: Path, values: object) -> None:

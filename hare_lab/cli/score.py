@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed
-from hare_lab.cli.results import result_file, say
+from hare_lab.cli.results import parquet, result_file, say, set_aside
 
 
 def score(
@@ -31,6 +31,7 @@ def score(
     from hare_lab.quality.scores import score_source
     from hare_lab.report_base import plain
 
+    parquet(out, "scores")
     with result_file(out) as (file, report):
         statement = load(priors) if priors else default()
         loaded, table, scores = score_source(
@@ -38,7 +39,7 @@ def score(
         )
         datasets.disable_progress_bars()
         table.to_parquet(file)
-        aside = loaded.removed.select_columns(["id", "reason", "detail"]).to_list()
+        aside, told_aside = set_aside(loaded)
         told = {
             "load": loaded.report.to_dict(),
             "quality": scores.report.to_dict(),
@@ -46,6 +47,6 @@ def score(
             "set_aside": aside,
         }
         report.write_text(json.dumps(told, ensure_ascii=False, indent=2), encoding="utf-8")
-    low, high = scores.report.low, scores.report.high
-    counts = f"{scores.report.pages:,} pages scored" + (f", {len(loaded.removed):,} without text set aside" if len(loaded.removed) else "")
-    say(f"{counts}; {scores.report.passed:.0%} pass every rule; the middle half scores {low:.2f} to {high:.2f}. Results in {out}")
+    report_of = scores.report
+    said = f"{report_of.passed:.0%} pass every rule; the middle half scores {report_of.low:.2f} to {report_of.high:.2f}"
+    say(f"{report_of.pages:,} pages scored{told_aside}; {said}. Results in {out}")

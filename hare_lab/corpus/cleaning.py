@@ -86,7 +86,7 @@ def clean(pages: Dataset, priors: Priors) -> Cleaned:
 
     Parameters
     ----------
-    pages : Dataset with `text`
+    pages : Dataset with `text`, and `source` where lines that many of a source's pages share are to go
     priors : Priors
         `cleaning` (lengths in words, what to do with personal data, links and boilerplate) and `languages`.
 
@@ -99,18 +99,26 @@ def clean(pages: Dataset, priors: Priors) -> Cleaned:
     Raises
     ------
     InputError
-        If there is no page.
+        If there is no page, no column `text`, or a text is null.
     """
+    if not hasattr(pages, "column_names") or "text" not in pages.column_names:
+        has = f"a Dataset of {', '.join(pages.column_names)}" if hasattr(pages, "column_names") else f"a {type(pages).__name__}"
+        raise InputError(f'clean: this is {has}, not one with a column "text"; use corpus.load')
     if len(pages) == 0:
         raise InputError("clean: the corpus is empty; load at least one page")
-    repeated = scrub.repeated_lines(pages["text"], pages["source"]) if priors.cleaning.boilerplate == "cut" else {}
+    written = pages["text"][:]
+    bad = next((row for row, text in enumerate(written) if not isinstance(text, str)), None)
+    if bad is not None:
+        raise InputError(f'clean: column "text" of row {bad} holds {type(written[bad]).__name__}, not text; use corpus.load')
+    sources = pages["source"][:] if "source" in pages.column_names else [""] * len(pages)
+    repeated = scrub.repeated_lines(written, sources) if priors.cleaning.boilerplate == "cut" else {}
     cuts: Counter[str] = Counter()
     kept: list[int] = []
     gone: list[tuple[int, str, str]] = []
     texts: list[str] = []
     found: list[tuple[str, float]] = []
     words_in = words_out = 0
-    rows = zip(pages["text"], pages["source"], strict=True)
+    rows = zip(written, sources, strict=True)
     for number, (text, source) in enumerate(tqdm(rows, total=len(pages), desc="clean", delay=2, leave=False)):
         cleaned, counted = scrub.scrub(text, priors.cleaning, repeated.get(source, frozenset()))
         language, confidence = detect(cleaned)

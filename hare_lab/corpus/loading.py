@@ -164,6 +164,7 @@ def _memory(source: Any) -> Iterator[Row]:
     if not isinstance(source, Iterable) or isinstance(source, bytes | Mapping):
         raise InputError(f"a {type(source).__name__} is no corpus; give a path, a Dataset, a DataFrame, or a list of texts or rows")
     rows = source.to_dict(orient="records") if hasattr(source, "to_dict") and hasattr(source, "iterrows") else source
+    rows = rows.with_format(None) if hasattr(rows, "with_format") else rows  # a Dataset that gives tensors
     for number, row in enumerate(rows):
         yield f"memory row {number}", dict(row) if isinstance(row, Mapping) else {"text": row}
 
@@ -174,6 +175,7 @@ def _page(where: str, fields: dict[str, Any], column: str | None, seen: Counter[
     place, _, number = where.rpartition(" ")
     file = place.removesuffix(" line").removesuffix(" row")
     problem = fields.pop(PROBLEM) if isinstance(fields.get(PROBLEM), Problem) else None
+    fields = {key: None if _missing(value) else value for key, value in fields.items()}
     text = fields.get(name)
     reason, detail = problem or _unusable(where, name, fields)
     own = fields.get("id")
@@ -195,9 +197,19 @@ def _page(where: str, fields: dict[str, Any], column: str | None, seen: Counter[
     return page, reason, detail
 
 
+def _missing(value: Any) -> bool:
+    """Whether a value says that there is none: None, and pandas' NaN, NaT and NA, which differ even from themselves."""
+    if value is None or isinstance(value, str | int | list | dict):
+        return value is None
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # NA is no truth value; nor is an array, which is none of them
+        return type(value).__name__ == "NAType"
+
+
 def _words(value: Any) -> str:
-    """A title or source as text, whatever it came as; "" where it is missing (pandas says so by a number that is none)."""
-    return "" if value is None or (isinstance(value, float) and value != value) else str(value)
+    """A title or source as text, whatever it came as; "" where it is missing."""
+    return "" if value is None else str(value)
 
 
 def _unusable(where: str, name: str, fields: Mapping[str, Any]) -> tuple[str, str]:

@@ -65,7 +65,7 @@ class Collector:
         self._flush()
         if not self._batches:
             return Dataset(pa.table({c: pa.array([], pa.string()) for c in self.columns}))
-        return Dataset(_together(self._batches).combine_chunks())
+        return Dataset(_settled(_together(self._batches)).combine_chunks())
 
     def _flush(self) -> None:
         if self._waiting:
@@ -200,7 +200,7 @@ def _column(values: list[Any], *, text: bool) -> pa.Array:
     try:
         found = pa.array(values)
         inner = found.type.value_type if pa.types.is_list(found.type) else found.type
-        if not pa.types.is_null(inner) and not pa.types.is_nested(inner):
+        if not pa.types.is_nested(inner):
             return found
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         pass
@@ -211,8 +211,23 @@ def _clashing(batches: Sequence[pa.Table]) -> set[str]:
     kinds: dict[str, set[str]] = {}
     for batch in batches:
         for field in batch.schema:
-            kinds.setdefault(field.name, set()).add(str(field.type))
+            if not _says_nothing(field.type):
+                kinds.setdefault(field.name, set()).add(str(field.type))
     return {name for name, types in kinds.items() if len(types) > 1}
+
+
+def _says_nothing(kind: pa.DataType) -> bool:
+    """Whether a column holds nothing that has a type: nulls, or lists that are empty. What comes later may have one."""
+    return bool(pa.types.is_null(kind.value_type if pa.types.is_list(kind) else kind))
+
+
+def _settled(table: pa.Table) -> pa.Table:
+    """Columns that never held anything, as text."""
+    for at, field in enumerate(table.schema):
+        if _says_nothing(field.type):
+            kind = pa.list_(pa.string()) if pa.types.is_list(field.type) else pa.string()
+            table = table.set_column(at, field.name, table.column(at).cast(kind))
+    return table
 
 
 def _as_json(batch: pa.Table, names: set[str]) -> pa.Table:

@@ -75,7 +75,7 @@ def columns(pages: Dataset, priors: Priors, topic: Any, quality: Any, leaked: An
         return values
 
     labels = np.array([str(label) for label in column("topic", topic, "coverage (or clustering: nearest_cluster)")])
-    scores = np.asarray(column("quality", quality, "quality.score"), dtype=float)
+    scores = _numbers(column("quality", quality, "quality.score"), "quality", float)
     bad = ~((scores >= 0) & (scores <= 1))
     if bad.any():
         raise InputError(f"curation: the quality of row {int(bad.argmax())} is {scores[bad.argmax()]}; scores lie between 0 and 1")
@@ -83,10 +83,26 @@ def columns(pages: Dataset, priors: Priors, topic: Any, quality: Any, leaked: An
     sizes = column("tokens", tokens)
     if sizes is None:
         sizes = token_counts(pages["text"], priors.tokenizer)
-    sizes = np.asarray(sizes, dtype=np.int64)
+    sizes = _numbers(sizes, "tokens", np.int64)
     if (sizes < 0).any():
         raise InputError(f"curation: row {int((sizes < 0).argmax())} has {sizes.min()} tokens; count them with corpus.token_counts")
-    return Given(ids, labels, scores, np.zeros(count, bool) if leaks is None else np.asarray(leaks, dtype=bool), sizes)
+    return Given(ids, labels, scores, np.zeros(count, bool) if leaks is None else _flags(leaks), sizes)
+
+
+def _numbers(values: Any, name: str, kind: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=kind)
+    except (TypeError, ValueError) as error:  # a text, a gap
+        raise InputError(f"curation: {name} holds what is no number ({error}); give one number a page") from error
+
+
+def _flags(values: Any) -> np.ndarray:
+    """Yes or no for each page. A gap or a text is neither, though Python takes both for yes."""
+    found = np.asarray(values, dtype=object)
+    bad = next((row for row, value in enumerate(found) if isinstance(value, str) or value not in (True, False)), None)
+    if bad is not None:
+        raise InputError(f"curation: leaked of row {bad} is {found[bad]!r}; give True or False for each page")
+    return found.astype(bool)
 
 
 def checked_budget(budget: int, tokens: np.ndarray) -> int:

@@ -178,7 +178,8 @@ def score(
     group = np.concatenate([group, _nearest_group(np.asarray(good_vectors)[outside], pool[1], group)])
     known = evidence([*pool[0], *(good_texts[row] for row in outside)], joined)
     fitted = fit(known, np.concatenate([is_good, np.ones(len(outside), bool)]), group, seed=seed)
-    name = "bundled reference pages" if priors.quality.good == SAMPLE else priors.quality.good
+    named_by = "your good examples" if priors.quality.good == SAMPLE else priors.quality.good
+    name = "bundled reference pages" if bundled else named_by
     return _scores(pages, fitted.quality[: len(pages)], fitted.likeness[: len(pages)], rules, fitted, priors, (len(good), name, against))
 
 
