@@ -245,6 +245,28 @@ def test_a_setting_out_of_range_is_named(blobs, setting):
         cluster(blobs[0], **setting)
 
 
+def test_more_clusters_than_the_pages_can_fill_are_refused():
+    vectors = planted(100, 4)[0]
+    with pytest.raises(InputError, match="n_clusters=50 with min_cluster_size=5, the default, needs 250 pages and 100 are fitted"):
+        cluster(vectors, n_clusters=50)
+    with pytest.raises(InputError, match="min_cluster_size=30 needs 120 pages"):
+        cluster(vectors, n_clusters=4, min_cluster_size=30)
+    assert cluster(vectors[:3], n_clusters=1).report.n_clusters == 1
+
+
+def test_copies_fill_a_cluster_too():
+    rng = np.random.default_rng(0)
+    distinct = np.repeat(rng.normal(size=(10, DIMENSION)), 4, axis=0) + 0.3 * rng.normal(size=(40, DIMENSION))
+    assert cluster(np.repeat(distinct, 25, axis=0), n_clusters=10).report.n_clusters == 10  # of four different pages each, a hundred in all
+
+
+def test_a_target_that_was_missed_is_said():
+    vectors = np.random.default_rng(0).normal(size=(100, DIMENSION))
+    report = cluster(vectors, n_clusters=20).report
+    assert report.n_clusters < 20 and f"asked for 20, found {report.n_clusters}" in report._repr_html_()
+    assert "asked for 4" not in cluster(planted(200, 4)[0], n_clusters=4).report._repr_html_()
+
+
 def test_too_little_memory_is_said_before_it_is_taken(blobs):
     with pytest.raises(InputError, match="raise it to"):
         cluster(blobs[0], memory_gib=0.1)

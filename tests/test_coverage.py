@@ -149,6 +149,16 @@ def test_a_weight_of_other_is_for_the_choice_and_no_mistake_here():
     assert weighted.topics == plain.topics
 
 
+def test_the_column_of_the_corpus_is_that_of_the_reference_too_where_it_has_one(tmp_path):
+    model = lambda found: np.eye(8, dtype=np.float32)[[len(text) % 8 for text in found]]  # noqa: E731
+    for name in ("body", "text"):
+        (tmp_path / name).with_suffix(".jsonl").write_text(
+            "".join(json.dumps({name: "x" * n, "topic": f"t{n % 4}"}) + "\n" for n in range(1, 41))
+        )
+    found = [coverage.load_reference(tmp_path / f"{name}.jsonl", column="body", model=model).topics for name in ("body", "text")]
+    assert found[0] == found[1]
+
+
 def test_a_reference_remembers_what_embedded_it(tmp_path):
     model = lambda found: np.eye(8, dtype=np.float32)[[len(text) % 8 for text in found]]  # noqa: E731
     (tmp_path / "r.jsonl").write_text("".join(json.dumps({"text": "x" * n, "topic": f"t{n % 4}"}) + "\n" for n in range(1, 41)))
@@ -224,6 +234,40 @@ def test_a_benchmark_of_questions_is_a_reference(tmp_path):
     assert sum(topic.weight for topic in reference.topics) == pytest.approx(1) and 0 < reference.floor < 1
 
 
+def labelled(labels, by=None):
+    """A reference of 16-letter pages with these labels, in two groups of vectors."""
+    pages = Dataset.from_dict({"text": ["sixteen letters."] * len(labels), "label": labels})
+    vectors = np.eye(8, dtype=np.float32)[[row % 2 for row in range(len(labels))]]
+    return pages, vectors, coverage.from_pages(pages, vectors, by=by)
+
+
+@pytest.mark.parametrize("missing", [None, "", " "])
+def test_pages_without_a_label_are_no_topic_and_counted(missing):
+    _, _, reference = labelled(["a", "b"] * 15 + [missing] * 10)
+    assert [(topic.id, topic.weight) for topic in reference.topics] == [("a", 0.5), ("b", 0.5)]
+    assert reference.unlabelled == 10 and set(reference.owner.tolist()) == {0, 1}
+
+
+def test_missing_numbers_are_no_topic():
+    _, _, reference = labelled([1.0, 2.0] * 15 + [float("nan")] * 10)
+    assert [topic.id for topic in reference.topics] == ["1.0", "2.0"] and reference.unlabelled == 10
+
+
+def test_the_report_says_how_many_pages_of_the_reference_were_left_out():
+    pages, vectors, reference = labelled(["a", "b"] * 15 + [None] * 10)
+    own = pages.add_column("id", [str(row) for row in range(len(pages))])
+    report = coverage.cover(own, vectors, reference).report
+    assert report.unlabelled == 10 and "without a label, left out: 10." in report.summary()
+    assert "without a label, left out</td>" in report._repr_html_()
+    _, _, whole = labelled(["a", "b"] * 15)
+    assert "label" not in (report := coverage.cover(own, vectors, whole).report).summary() + report._repr_html_()
+
+
+def test_too_few_labels_are_named():
+    with pytest.raises(InputError, match='8 pages of the reference say something in "label"; shares need at least 20'):
+        labelled(["a", "b"] * 4 + [None] * 30, by="label")
+
+
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 
@@ -287,9 +331,11 @@ def test_a_bad_reference_is_one_sentence_and_exit_2(tmp_path, name, content, sen
 
 def test_the_command_writes_the_ledger_and_says_where(tmp_path, sample):
     pages, _, _ = sample
-    pages.select(range(60)).to_json(tmp_path / "pages.jsonl")
+    rows = [*pages.select(range(60)).to_list(), {"id": "gone", "text": " "}]
+    (tmp_path / "pages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = command("pages.jsonl", "--reference", ROOT / "data" / "taxonomy" / "everyday.yaml", "--out", "out", folder=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert [row["reason"] for row in json.loads((tmp_path / "out" / "report.json").read_text())["set_aside"]] == ["empty"]
     assert len(Dataset.from_parquet(str(tmp_path / "out" / "placed.parquet"))) == 60
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["pages"] == 60 and report["topics"] == 36 and "60 pages against 36 topics" in done.stdout
@@ -338,6 +384,22 @@ def test_bars_are_coloured_by_what_lacks(covered):
     shown = gaps[gaps["topic"] != "other"].assign(gap=lambda frame: frame["wanted"] - frame["have"])
     lacking = int((shown.sort_values("gap", ascending=False).head(18)["gap"] > 0).sum())
     assert list(bars.marker.color).count(bars.marker.color[0]) >= lacking
+
+
+@pytest.mark.parametrize("draw", [figures.coverage_treemap, figures.subject_coverage])
+def test_a_ledger_read_from_its_own_file_gives_the_same_figure(draw, covered, tmp_path):
+    gaps = covered.gaps.assign(parent=["", *covered.gaps["parent"][1:]])
+    for ledger in (gaps, gaps.assign(parent="")):
+        ledger.to_csv(tmp_path / "gaps.csv", index=False)
+        read = pd.read_csv(tmp_path / "gaps.csv").assign(wanted=ledger["wanted"], have=ledger["have"])  # parents alone are at stake
+        nothing = ledger.assign(parent=[parent or None for parent in ledger["parent"]])
+        assert draw(read).to_json() == draw(nothing).to_json() == draw(ledger).to_json()
+
+
+@pytest.mark.parametrize(("pages", "says"), [(10, "None of two subjects has"), (9, "Two of two subjects have")])
+def test_subjects_with_few_pages_are_counted(pages, says):
+    gaps = pd.DataFrame({"topic": ["a", "b"], "name": ["a", "b"], "parent": "", "pages": pages})
+    assert figures.subject_coverage(gaps).layout.meta["title"] == f"{says} fewer than ten pages"
 
 
 def test_tiles_add_up_to_what_is_in_topics(covered):

@@ -295,6 +295,22 @@ def test_a_dataset_and_a_data_frame_are_read_by_their_text(corpus):
         diversity.profile(frame.rename(columns={"text": "body"}))
 
 
+def test_a_slice_of_a_dataset_is_read_by_its_text(corpus):
+    from datasets import Dataset
+
+    texts, _, _ = corpus
+    data = Dataset.from_dict({"text": texts, "title": texts})
+    assert diversity.profile(data[:50]) == diversity.profile(texts[:50])
+    with pytest.raises(InputError, match="no column text, only title"):
+        diversity.profile(data.remove_columns("text")[:50])
+
+
+@pytest.mark.parametrize("pages", ["abc", {"text": "abc"}])
+def test_one_text_is_no_set_of_pages(pages):
+    with pytest.raises(InputError, match="diversity: profile takes"):
+        diversity.profile(pages)
+
+
 def test_one_page_has_no_distance():
     found = diversity.profile(["one page"], np.ones((1, 3)), [0])
     assert found.vendi.value == pytest.approx(1) and found.effective_topics.value == 1

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from datasets import Dataset
 from hypothesis import given, settings
@@ -536,6 +537,34 @@ def test_a_setting_that_is_none_is_named(tiny, options, sentence):
 def test_pages_without_text_column_say_what_they_have():
     with pytest.raises(InputError, match="they have body"):
         embedding.embed(Dataset.from_dict({"body": ["a"]}), model=spoken)
+
+
+def test_a_slice_of_a_dataset_and_a_data_frame_are_read_by_their_text():
+    data = Dataset.from_dict({"id": ["1", "2", "3"], "text": ["a", "b", "c"], "title": ["", "T", None]})
+    expected = embedding.embed(data.select([0, 1]), model=spoken).vectors
+    for pages in (data[:2], data.to_pandas().iloc[:2].set_axis([5, 5])):
+        assert np.array_equal(embedding.embed(pages, model=spoken).vectors, expected)
+
+
+@pytest.mark.parametrize("pages", [{"body": ["a"]}, pd.DataFrame({"body": ["a"]})])
+def test_columns_without_text_say_what_they_have(pages):
+    with pytest.raises(InputError, match="they have body"):
+        embedding.embed(pages, model=spoken)
+
+
+def test_a_page_alone_is_no_set_of_pages():
+    with pytest.raises(InputError, match="not one of them"):
+        embedding.embed({"text": "abc", "title": "a"}, model=spoken)
+
+
+def test_an_object_with_encode_is_called_by_its_type():
+    class Speaker:
+        def encode(self, texts):
+            return spoken(texts)
+
+    found = [embedding.embed(["a"], model=model, name=name, store=False) for model, name in ((Speaker(), None), (Speaker(), "own"))]
+    assert [result.report.model for result in found] == ["Speaker", "own"]
+    assert embedding.embed(["a"], model=spoken).report.model == "spoken"
 
 
 def test_a_hub_id_without_a_network_is_one_sentence(monkeypatch):

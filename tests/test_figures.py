@@ -360,6 +360,38 @@ def test_flags_and_cluster_numbers_are_groups():
     assert clusters.data[0].marker.color == look.GREY and "cluster 0" in {trace.meta for trace in clusters.data}
 
 
+def test_a_repeated_index_changes_no_figure():
+    table = pd.DataFrame({"name": list("abc"), "before": [0.2, 0.3, 0.5], "after": [0.5, 0.3, 0.2], "wanted": 0.3}, index=[0, 0, 0])
+    opinions = pd.DataFrame({"opinion": ["a", "b"], "adds": [1.0, -2.0]}, index=[0, 0])
+    points = pd.concat([make_points(), make_points(seed=1)])
+    assert list(figures.composition(table).layout.yaxis.ticktext) == ["c", "b", "a"]
+    assert title(figures.quality_reasons(opinions, quality=0.5)) == "Its b speaks most against this page"
+    for draw, data in (
+        (figures.composition, table), (lambda found: figures.quality_reasons(found, quality=0.5), opinions),
+        (lambda found: figures.topic_map(found, color="quality"), points),
+    ):  # fmt: skip
+        assert draw(data).to_json() == draw(data.reset_index(drop=True)).to_json()
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_a_page_without_title_and_source_is_named_by_the_start_of_its_text(missing):
+    points = make_points(20, 1).assign(title=pd.Series([missing] * 20, dtype=object), source=pd.Series([missing] * 20, dtype=object))
+    [trace] = figures.topic_map(points).data
+    assert trace.hovertext[0].startswith("some words") and trace.text[0].endswith("some…")
+
+
+@pytest.mark.parametrize(
+    ("draw", "data"),
+    [
+        (figures.page_lengths, lambda found: pd.DataFrame({"words": found})),
+        (figures.topic_map, lambda found: make_points(2).assign(x=found)),
+    ],
+)
+def test_a_missing_whole_number_is_named(draw, data):
+    with pytest.raises(InputError, match="holds <NA> in row 1; it must hold finite numbers"):
+        draw(data(pd.array([10, pd.NA], dtype="Int64")))
+
+
 def test_a_hover_is_short_whatever_the_page():
     points = make_points(20, 1).assign(title="t" * 5_000, snippet="s" * 5_000, source="u" * 5_000)
     [trace] = figures.topic_map(points).data
@@ -418,6 +450,12 @@ def test_the_funnel_says_what_stays_and_what_took_most():
 
 def test_a_profile_says_how_diverse():
     assert title(figures.diversity_profile(make_profile())) == "10 topics, and the diversity of six"
+
+
+def test_a_profile_of_no_topic_says_so():
+    nought = make_profile().assign(effective_number=0.0, low=0.0, high=0.0)
+    assert title(figures.diversity_profile(nought)) == "No topic, so no diversity"
+    assert title(figures.diversity_profile(pd.concat([nought.assign(set="a"), make_profile("b")]))).startswith("“b” is the most diverse")
 
 
 def test_profiles_are_compared():
@@ -568,6 +606,30 @@ def test_names_on_a_map_of_leaks_do_not_take_the_colours_of_leaks():
 def make_gaps(have):
     names = [f"topic {number}" for number in range(len(have))]
     return pd.DataFrame({"topic": names, "name": names, "wanted": 0.04, "have": have, "low": have, "high": have})
+
+
+@pytest.mark.parametrize(
+    ("have", "says"),
+    [
+        ([0.01, 0.02], "None of two topics has more than was wanted"),
+        ([0.01, 0.05], "One of two topics has more than was wanted"),
+        ([0.05, 0.05], "Two of two topics have more than was wanted"),
+    ],
+)
+def test_a_treemap_counts_the_topics_with_too_much(have, says):
+    assert title(figures.coverage_treemap(make_gaps(have).assign(parent=""))) == says
+
+
+@pytest.mark.parametrize(("better", "says"), [(0, "None of two gaps is"), (1, "One of two gaps is"), (2, "Two of two gaps are")])
+def test_gaps_that_closed_are_counted(better, says):
+    topics = pd.DataFrame({"name": ["a", "b"], "wanted": 0.5, "before": 0.2, "after": [0.3 if row < better else 0.1 for row in range(2)]})
+    assert title(figures.coverage_before_after(topics)) == f"{says} smaller than before"
+
+
+@pytest.mark.parametrize(("average", "says"), [(10.0, "is ahead of none of the paper's two"), (35.0, "is ahead of one of the paper's two")])
+def test_a_model_behind_all_others_is_ahead_of_none(average, says):
+    board = pd.DataFrame({"model": ["a", "b", "m"], "origin": ["paper", "paper", "yours"], "average": [40.0, 30.0, average]})
+    assert says in title(figures.leaderboard(board))
 
 
 def test_a_bar_is_cut_only_where_it_would_flatten_the_others():

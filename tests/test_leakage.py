@@ -94,6 +94,21 @@ def test_a_benchmark_without_text_or_with_a_broken_line_is_named(tmp_path, conte
     assert "exam.jsonl" in str(raised.value)
 
 
+@pytest.mark.parametrize("missing", [None, "", float("nan"), pd.NA])
+def test_items_without_an_id_are_told_apart_by_their_place(missing):
+    rows = [{"id": 0, "question": "Which?"}, *({"id": missing, "benchmark": missing, "question": f"Which {n}?"} for n in range(2))]
+    items = leakage.load_items(rows)
+    assert items.ids == ("0", "row 1", "row 2") and set(items.benchmarks) == {"items"}
+
+
+def test_a_data_frame_is_rows_in_memory():
+    rows = [{"id": 7, "question": "Which?", "choices": ["x", "y"], "answer": 1}, {"question": "What?"}]
+    items = leakage.load_items(pd.DataFrame(rows, index=[3, 3]))
+    assert (items.ids, items.answers, items.choices) == (("7", "row 1"), ("y", ""), (("x", "y"), ()))
+    with pytest.raises(InputError, match=r"row 0 is a str; give each as a dictionary"):
+        leakage.load_items(["Which?"])
+
+
 def test_no_benchmark_at_all_is_named():
     with pytest.raises(InputError, match="name at least one file"):
         leakage.load_items()
@@ -322,6 +337,26 @@ def test_hostile_text_is_escaped_and_both_sides_are_marked():
     assert "<script" not in shown and "<i>" not in shown and shown.count("<mark") >= 20
 
 
+def test_the_table_has_the_same_columns_of_text_with_hits_and_without():
+    items = questions(5)
+    some, none = (leakage.find(pages([text]), items).hits for text in (items.told(0), "nothing"))
+    assert len(some) == 1 and len(none) == 0
+    assert none[["id", "benchmark", "item", "found", "text"]].dtypes.to_dict() == some[[
+        "id", "benchmark", "item", "found", "text"]].dtypes.to_dict()  # fmt: skip
+
+
+@pytest.mark.parametrize(("ways", "says"), [(["", ""], "None of 2 pages holds"), (["ngram", ""], "One of 2 pages holds"),
+                                            (["ngram", "edited"], "Two of 2 pages hold")])  # fmt: skip
+def test_pages_that_leak_are_counted_on_the_map(ways, says):
+    places = pd.DataFrame({"x": [0.0, 1], "y": [0.0, 1], "title": "a", "snippet": "", "source": "", "topic": "t"})
+    assert figures.leaks_on_map(places, ways).layout.meta["title"].startswith(f"{says} a benchmark item")
+
+
+def test_a_single_leak_is_one():
+    counts = pd.DataFrame({"benchmark": ["b"], "how": ["ngram"], "pages": [1]})
+    assert figures.leak_counts(counts, pages=9).layout.meta["title"] == "One leak in 9 pages: copied"
+
+
 def test_the_report_is_json_and_counts_what_leaks():
     items = questions(5)
     found = leakage.find(pages([items.told(0), "nothing"]), items)
@@ -358,16 +393,19 @@ def test_the_command_writes_hits_and_report(tmp_path):
     item = texts.items()[0]
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text(
-        "\n".join(json.dumps({"id": n, "text": text}) for n, text in enumerate([f"{item['question']} {item['answer']}", "no leak at all"]))
+        "\n".join(
+            json.dumps({"id": n, "text": text}) for n, text in enumerate([f"{item['question']} {item['answer']}", "no leak at all", "  "])
+        )
     )
     out = tmp_path / "leaks.parquet"
     other = tmp_path / "other.csv"
     other.write_text("question,answer\nWho wrote the other exam of this very small test of ours?,nobody\n")
     done = command("leakage", str(corpus), "--benchmarks", "data/benchmark/items.jsonl", str(other), "--out", str(out), "--no-paraphrases")
     assert done.returncode == 0, done.stderr
-    assert "1 of 2 pages" in done.stdout
+    assert "1 of 2 pages" in done.stdout and "1 rows without usable text are set aside" in done.stdout
     assert pq.read_table(out)["item"].to_pylist() == [item["id"]]
     report = json.loads((tmp_path / "leaks.parquet.report.json").read_text())
+    assert [row["reason"] for row in report["set_aside"]] == ["empty"]
     assert report["leaked"] == 1 and report["items_in"] == len(texts.items()) + 1
 
 

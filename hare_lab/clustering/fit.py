@@ -92,6 +92,7 @@ def cluster(
         One a page; lengths don't matter.
     method : "communities" of the neighbour graph, or "hdbscan", density in UMAP's five dimensions
     n_clusters : how many clusters to aim for; None leaves it to the data
+        Fewer are found where groups stay below `min_cluster_size`, which the report says.
     noise : share of pages to leave unclustered, 0 to below 1, met as far as pages differ in strength; None leaves it to the rule
     min_cluster_size : fewest pages of a cluster; None is one page in 2,000, at least 5
     n_neighbors : neighbours that make the graph; None is the cube root of the pages that are fitted, at least 5
@@ -101,14 +102,20 @@ def cluster(
     Raises
     ------
     InputError
-        If the vectors are not finite numbers in two dimensions, a setting is out of range, or not even a sample of 1,000
-        pages would fit in `memory_gib`.
+        If the vectors are not finite numbers in two dimensions, a setting is out of range, `n_clusters` of `min_cluster_size`
+        take more pages than there are, or not even a sample of 1,000 pages would fit in `memory_gib`.
     """
     vectors = checked(vectors, method, n_clusters, noise, min_cluster_size, n_neighbors, sample)
     n, dimension = vectors.shape
     size = _fit_size(n, dimension, sample, memory_gib)
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[:size])
     least_size = min_cluster_size or max(5, size // 2000)
+    if n_clusters is not None and n_clusters > 1 and n_clusters * least_size > size:
+        default = "" if min_cluster_size else ", the default,"
+        raise InputError(
+            f"clustering: n_clusters={n_clusters} with min_cluster_size={least_size}{default} needs {n_clusters * least_size:,} pages and "
+            f"{size:,} are fitted; ask for fewer, or lower min_cluster_size"
+        )
     k = n_neighbors or max(5, round(size ** (1 / 3)))
     seconds: dict[str, float] = {}
     fitted = _fit(neighbours.unit(vectors[chosen]), method, seed, n_clusters, noise, least_size, k, seconds)

@@ -42,9 +42,12 @@ class ClusterReport(Report):
         clustered = sorted(self.sizes)
         spread = f"{clustered[0]:,} to {clustered[-1]:,} pages, median {clustered[len(clustered) // 2]:,}" if clustered else "–"
         fitted = f"a sample of {self.fitted:,}; the rest by their neighbours in it" if self.sampled else "all pages together"
+        wanted = self.settings.get("n_clusters")
+        missed = [("target", f"asked for {wanted:,}, found {self.n_clusters:,}")] if wanted not in (None, self.n_clusters) else []
         return [
             ("pages", self.pages),
             ("clusters", f"{self.n_clusters:,} ({spread})"),
+            *missed,
             ("unclustered", f"{self.noise:.1%}"),
             *([("stability", f"{self.stability:.2f} at resolution {self.resolution:.3g}")] if self.stability is not None else []),
             ("fitted on", fitted),

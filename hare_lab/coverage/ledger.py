@@ -162,7 +162,7 @@ def _report(
         wanted_effective_topics=effective_number(wanted[:-1]), covered=_covered(reference, counts, near, radius), radius=radius,
         other=Estimate(float(other["have"]), float(other["low"]), float(other["high"])),
         missing_tokens=int(topics["gap_tokens"].clip(lower=0).sum()), floor=placement.floor,
-        curve=tuple((r, e.value, e.low, e.high) for r, e in curve),
+        curve=tuple((r, e.value, e.low, e.high) for r, e in curve), unlabelled=reference.unlabelled,
     )  # fmt: skip
 
 

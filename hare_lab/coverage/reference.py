@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,7 @@ class Reference:
     floor : float or None
         The similarity below which a page is in no topic; None takes that of unrelated descriptions (see `place`).
     model : what embedded the points, as `embedding.embed` takes it; what else they are compared with is embedded the same way
+    unlabelled : pages that say nothing of what they are about, which are left out
     """
 
     topics: tuple[Topic, ...]
@@ -59,6 +61,7 @@ class Reference:
     kind: str
     floor: float | None = None
     model: Any = None
+    unlabelled: int = 0
 
     @property
     def wanted(self) -> NDArray[np.float64]:
@@ -103,42 +106,53 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     pages : Dataset with `text` and perhaps `title`
     vectors : float32 array (n_pages, dim) of unit rows, in the order of the pages
     by : column that says what a page is about
-        None takes the first of topic, subject, label, benchmark and category that the pages have, else finds clusters.
+        None takes the first of topic, subject, label, benchmark and category that the pages have, else finds clusters. A page
+        whose value is missing or blank is left out.
     model : what made the vectors; None is the bundled one
 
     Raises
     ------
     InputError
-        If there are fewer than 20 pages, no such column, or the column names one topic for all or hundreds for few.
+        If there are fewer than 20 pages or pages with a label, no such column, or the column names one topic for all or hundreds
+        for few.
     """
     if len(pages) < FEWEST:
         raise InputError(f"the reference has {len(pages)} pages; shares need at least {FEWEST}, so give a larger one or a taxonomy")
     if by is not None and by not in pages.column_names:
         raise InputError(f'the reference has no column "{by}" (it has {", ".join(pages.column_names)}); name one of them')
-    column = by or next((name for name in GROUPS if name in pages.column_names and _usable(pages[name][:])), None)
-    names = _clusters(pages, vectors, seed) if column is None else [str(value) for value in pages[column][:]]
-    if column is not None and not _usable(names):
+    column = by or next((name for name in GROUPS if name in pages.column_names and _usable(_labels(pages, name))), None)
+    labels = _clusters(pages, vectors, seed) if column is None else _labels(pages, column)
+    known = np.flatnonzero([label is not None for label in labels])
+    if len(known) < FEWEST:
+        raise InputError(f'{len(known)} pages of the reference say something in "{column}"; shares need at least {FEWEST}, so name another')
+    names = [label for label in labels if label is not None]
+    if column is not None and not _usable(labels):
         raise InputError(f'the reference names {len(set(names))} topics in "{column}"; a column of 2 to {MOST_GROUPS} is needed')
     counts = Counter(names)
     order = sorted(counts, key=lambda name: (-counts[name], name))
     number = {name: at for at, name in enumerate(order)}
     group = np.array([number[name] for name in names])
-    tokens = corpus.token_counts(pages["text"][:]).astype(float)
+    vectors = np.asarray(vectors)[known]
+    tokens = corpus.token_counts(pages["text"][:]).astype(float)[known]
     shares = np.bincount(group, weights=tokens, minlength=len(order)) / tokens.sum()
-    points = [_centres(np.asarray(vectors)[group == at], seed) for at in range(len(order))]
+    points = [_centres(vectors[group == at], seed) for at in range(len(order))]
     owner = np.concatenate([np.full(len(rows), at) for at, rows in enumerate(points)])
     found = [_from_group(name, share) for name, share in zip(order, shares, strict=True)]
     stacked = np.concatenate(points)
-    own = np.concatenate([_top_mean(np.asarray(vectors)[group == at] @ rows.T) for at, rows in enumerate(points)])
+    own = np.concatenate([_top_mean(vectors[group == at] @ rows.T) for at, rows in enumerate(points)])
     return Reference(
-        tuple(found), stacked, owner, tuple(order[at] for at in owner), "pages", model=model, floor=float(np.quantile(own, 0.05))
-    )
+        tuple(found), stacked, owner, tuple(order[at] for at in owner), "pages", model=model, floor=float(np.quantile(own, 0.05)),
+        unlabelled=len(pages) - len(known),
+    )  # fmt: skip
 
 
 def load_reference(
-    source: str | Path, *, weights: Mapping[str, float] | None = None, by: str | None = None, model: Any = None, seed: int = 0
-) -> Reference:
+    source: str | Path, *, weights: Mapping[str, float] | None = None, by: str | None = None, column: str | None = None, model: Any = None,
+    seed: int = 0,
+) -> Reference:  # fmt: skip
     """A reference from a file: a taxonomy (.yaml), or whatever `corpus.load` reads; items of a benchmark have a `question`.
+
+    `column` holds the text of its pages, where they have one of that name.
 
     Raises
     ------
@@ -147,14 +161,17 @@ def load_reference(
     """
     if str(source).lower().endswith((".yaml", ".yml")):
         return from_taxonomy(texts.taxonomy(source), weights, model=model)
-    pages = _pages_or_items(source, seed)
+    pages = _pages_or_items(source, column, seed)
     return from_pages(pages, embed(pages, model=model).vectors, by=by, model=model, seed=seed)
 
 
-def _pages_or_items(source: str | Path, seed: int) -> Dataset:
+def _pages_or_items(source: str | Path, column: str | None, seed: int) -> Dataset:
     """Pages as they are; the items of a benchmark with their choices under the question."""
     import pyarrow as pa
 
+    if column is not None:
+        with suppress(InputError):  # the corpus's column need not be the reference's
+            return corpus.load(source, column=column, seed=seed).pages
     try:
         return corpus.load(source, seed=seed).pages
     except InputError as lacks_text:
@@ -192,13 +209,19 @@ def _weighted(found: Sequence[Topic], weights: Mapping[str, float]) -> tuple[Top
     )
 
 
-def _usable(names: Sequence[Any]) -> bool:
-    """Whether a column divides the pages into topics of a few pages or more."""
-    different = len({str(name) for name in names})
-    return 2 <= different <= min(MOST_GROUPS, len(names) // 2)
+def _labels(pages: Dataset, column: str) -> list[str | None]:
+    """What each page is about in the words of a column; None where that is missing (None, NaN) or blank."""
+    values = pages[column][:]
+    return [None if value is None or value != value or not str(value).strip() else str(value) for value in values]
 
 
-def _clusters(pages: Dataset, vectors: NDArray[np.float32], seed: int) -> list[str]:
+def _usable(labels: Sequence[str | None]) -> bool:
+    """Whether labels divide the pages that have one, and are enough, into topics of a few pages or more."""
+    names = [label for label in labels if label is not None]
+    return len(names) >= FEWEST and 2 <= len(set(names)) <= min(MOST_GROUPS, len(names) // 2)
+
+
+def _clusters(pages: Dataset, vectors: NDArray[np.float32], seed: int) -> Sequence[str | None]:
     """The name of each page's nearest cluster."""
     found = clustering.cluster(np.asarray(vectors), seed=seed)
     table = topics.describe(pages, found, np.asarray(vectors), seed=seed).table

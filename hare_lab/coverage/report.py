@@ -18,6 +18,7 @@ _WORDS = {
     "covered": "share of what the reference says that some page is near to",
     "other": "share of the tokens in no topic of the reference",
 }
+LEFT_OUT = "pages of the reference without a label, left out"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class CoverageReport(Report):
     missing_tokens : all gaps above zero together
     floor : similarity from which a page fits a topic by itself; with its neighbours' word it may lie below
     curve : rows of (radius, covered, low, high), for the slider of notebook 04
+    unlabelled : pages of the reference that were left out, since they say nothing of what they are about
     """
 
     title: ClassVar[str] = "Coverage"
@@ -55,6 +57,7 @@ class CoverageReport(Report):
     missing_tokens: int
     floor: float
     curve: tuple[tuple[float, float, float, float], ...] = ()
+    unlabelled: int = 0
 
     def table(self) -> pd.DataFrame:
         """The curve of coverage over the radius: columns radius, covered, low, high."""
@@ -64,9 +67,10 @@ class CoverageReport(Report):
 
     def summary(self) -> str:
         """One line for a terminal."""
+        left_out = f" {LEFT_OUT.capitalize()}: {self.unlabelled:,}." if self.unlabelled else ""
         return (
             f"{self.pages:,} pages against {self.topics} topics: {self.empty_topics} empty, {self.other.value:.0%} of the tokens in none, "
-            f"divergence {self.divergence.value:.2f}, {self.missing_tokens:,} tokens missing."
+            f"divergence {self.divergence.value:.2f}, {self.missing_tokens:,} tokens missing.{left_out}"
         )
 
     def _repr_html_(self) -> str:
@@ -74,5 +78,6 @@ class CoverageReport(Report):
             (words, str(value) if isinstance(value := getattr(self, name), Estimate) else round(value, 2)) for name, words in _WORDS.items()
         ]
         rows += [("topics with no page at all", self.empty_topics), ("tokens missing in all topics", self.missing_tokens)]
+        rows += [(LEFT_OUT, self.unlabelled)] if self.unlabelled else []
         caption = f"{self.title} of {self.topics:,} topics ({self.reference}) by {self.pages:,} pages"
         return html_table(rows, ("measure", "value (95 % interval)"), caption)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -93,7 +93,7 @@ def profile(
 
     Parameters
     ----------
-    pages : Dataset or DataFrame with a column `text`, or a sequence of texts
+    pages : Dataset, slice of one or DataFrame with a column `text`, or a sequence of texts
     vectors : array of shape (n_pages, dim), any length of rows but zero
     labels : topic of each page; -1, "unclustered" and None are no topic
     seed : of the bootstrap and the samples
@@ -124,14 +124,18 @@ def profile(
 
 
 def _texts(pages: Any) -> Sequence[str]:
-    """The texts of a Dataset (read as they are asked for), of a data frame, or as given."""
-    columns = getattr(pages, "column_names", getattr(pages, "columns", None))
+    """The texts of a Dataset (read as they are asked for), of a slice of one (a dictionary), of a data frame, or as given."""
+    if isinstance(pages, str):
+        raise InputError("diversity: profile takes a list of texts, not one string; put it in a list")
+    columns = list(pages) if isinstance(pages, Mapping) else getattr(pages, "column_names", getattr(pages, "columns", None))
     if columns is None:
         return list(pages) if not isinstance(pages, Sequence) else pages
     if "text" not in columns:
         raise InputError(f"diversity: the pages have no column text, only {', '.join(map(str, columns))}; name it at load")
-    texts: Sequence[str] = pages["text"] if hasattr(pages, "column_names") else pages["text"].tolist()
-    return texts
+    texts: Sequence[str] = pages["text"]
+    if isinstance(texts, str):
+        raise InputError("diversity: profile takes pages, not one of them; take it as a slice of length 1")
+    return texts if hasattr(pages, "column_names") else list(texts)
 
 
 def _topic_measures(labels: Sequence[Any] | NDArray[Any], seed: int) -> dict[str, Any]:

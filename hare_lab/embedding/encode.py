@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +19,7 @@ from hare_lab.errors import InputError
 from hare_lab.report_base import Report
 
 if TYPE_CHECKING:
+    import pandas as pd
     from datasets import Dataset
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Embedded:
 
 
 def embed(
-    pages: Dataset | Sequence[str],
+    pages: Dataset | Mapping[str, Sequence[str]] | pd.DataFrame | Sequence[str],
     *,
     model: Any = None,
     name: str | None = None,
@@ -95,7 +96,7 @@ def embed(
 
     Parameters
     ----------
-    pages : Dataset with `text` and perhaps `title`, or a sequence of strings
+    pages : Dataset, slice of one or DataFrame with `text` and perhaps `title`, or a sequence of strings
     model : None, path, hub id, SentenceTransformer, object with `encode`, callable, or `imported(vectors)`
         None is the bundled all-MiniLM-L6-v2, checked by hash. A callable takes a list of strings and returns an array.
     name : str
@@ -122,8 +123,8 @@ def embed(
     Raises
     ------
     InputError
-        If there is no page, a text is empty or no text (names the row), the model can't be had or gives no finite vectors,
-        a setting is unknown, or the disk is full (what was stored so far stays).
+        If there is no page or no column "text", a text is empty or no text (names the row), the model can't be had or gives no
+        finite vectors, a setting is unknown, or the disk is full (what was stored so far stays).
     """
     start = time.perf_counter()
     texts = page_texts(pages)
@@ -152,7 +153,7 @@ def embed(
     return Embedded(vectors if len(distinct) == len(texts) else vectors[place], report)
 
 
-def page_texts(pages: Dataset | Sequence[str]) -> list[str]:
+def page_texts(pages: Dataset | Mapping[str, Sequence[str]] | pd.DataFrame | Sequence[str]) -> list[str]:
     """What of each page is embedded: title, blank line, text; the text alone where it has no title or begins with it.
 
     Raises
@@ -162,14 +163,16 @@ def page_texts(pages: Dataset | Sequence[str]) -> list[str]:
     """
     if isinstance(pages, str):
         raise InputError("embed takes a list of texts, not one string; put it in a list")
-    columns = getattr(pages, "column_names", None)
+    columns = _column_names(pages)
     if columns is None:
         texts = list(pages)
         titles: Sequence[Any] = ()
     elif "text" not in columns:
-        raise InputError(f'the pages have no column "text" (they have {", ".join(columns)}); load them with corpus.load')
+        raise InputError(f'the pages have no column "text" (they have {", ".join(map(str, columns))}); load them with corpus.load')
+    elif isinstance(pages["text"], str):  # type: ignore[call-overload]  # it has columns here
+        raise InputError("embed takes pages, not one of them; take it as a slice of length 1")
     else:
-        texts = list(pages["text"][:])  # type: ignore[call-overload]  # a Dataset here
+        texts = list(pages["text"][:])  # type: ignore[call-overload]
         titles = list(pages["title"][:]) if "title" in columns else ()  # type: ignore[call-overload]
     if not texts:
         raise InputError("there is no page to embed; load a corpus that holds text")
@@ -181,6 +184,14 @@ def page_texts(pages: Dataset | Sequence[str]) -> list[str]:
         if not text.isascii() and SURROGATE.search(text):
             raise InputError(f"text of row {row} is not valid Unicode (half of a surrogate pair); clean the corpus first")
     return [_headed(title, text) for title, text in zip(titles, texts, strict=True)] if titles else texts
+
+
+def _column_names(pages: Any) -> Sequence[Any] | None:
+    """The columns of a Dataset, a slice of one (a dictionary) or a data frame; None for a sequence of texts."""
+    if isinstance(pages, Mapping):
+        return list(pages)
+    names: Sequence[Any] | None = getattr(pages, "column_names", getattr(pages, "columns", None))
+    return names
 
 
 def _headed(title: Any, text: str) -> str:

@@ -59,9 +59,11 @@ def open_source(
         raise InputError('long="windows" and max_length need a sentence-transformers model; a callable has no tokens to count')
     if (backend, precision) != ("auto", "auto"):
         raise InputError("backend and precision need a sentence-transformers model; a callable runs as it is")
+    its_own = getattr(function, "__self__", None) is model  # a method is called encode whosever it is
+    called = type(model).__name__ if its_own else str(getattr(function, "__name__", type(model).__name__))
     notices = () if name else ("a callable without a name: its vectors are not stored; pass name= to store them",)
     return Source(
-        facts_of(name or str(getattr(function, "__name__", type(model).__name__)), backend="callable", notices=notices),
+        facts_of(name or called, backend="callable", notices=notices),
         {"callable": name, "normalised": True} if name else None,
         lambda: callable_encoder(function),
     )

@@ -88,12 +88,13 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     look.theme_of(theme)
     look.need(gaps, ["topic", "name", "parent", "wanted", "have"], "coverage treemap")
     look.need_numbers(gaps, ["wanted", "have"], "coverage treemap")
+    gaps = gaps.assign(parent=look.filled(gaps["parent"]))
     topics = gaps[gaps["topic"] != OTHER]
     held = topics[topics["have"] > 0]
     if held.empty:
         return look.nothing("No topic has a page", theme)
     over, empty = int((topics["have"] > topics["wanted"]).sum()), int(((topics["have"] <= 0) & (topics["wanted"] > 0)).sum())
-    title = f"{look.number(over)} of {look.number(len(topics))} topics {'has' if over == 1 else 'have'} more than was wanted"
+    title = f"{look.among(over, len(topics), 'topic')} {'has' if over < 2 else 'have'} more than was wanted"
     other = float(gaps.loc[gaps["topic"] == OTHER, "have"].sum())
     parts = ["area: share of the tokens", "colour: has, against wanted"]
     parts += [f"not drawn: {look.percent(other)} in no topic" + (f", {look.plural(empty, 'topic')} with no page" if empty else "")]
@@ -183,11 +184,12 @@ def subject_coverage(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     if subjects.empty:
         return look.nothing("No subject to show", theme)
     look.need_numbers(subjects, ["pages"], "subject coverage")
+    subjects = subjects.assign(group=[str(parent) or "subjects" for parent in look.filled(subjects["parent"])])
     total, few = float(gaps["pages"].sum()), subjects["pages"] < FEW_PAGES
-    title = f"{look.number(int(few.sum()))} of {look.number(len(subjects))} subjects have fewer than {look.number(FEW_PAGES)} pages"
+    verb = "has" if few.sum() < 2 else "have"
+    title = f"{look.among(int(few.sum()), len(subjects), 'subject')} {verb} fewer than {look.number(FEW_PAGES)} pages"
     subtitle = f"a dot is a subject; {look.percent(float(subjects['pages'].sum()) / max(total, 1))} of the pages are about one of them"
     figure = look.canvas(title, subtitle, theme=theme, height=0.85, right=2)
-    subjects = subjects.assign(group=[str(parent) or "subjects" for parent in subjects["parent"]])
     groups = list(dict.fromkeys(subjects["group"]))
     subjects = subjects.sort_values("pages", kind="stable")
     by_group = subjects.groupby("group", sort=False)["pages"]

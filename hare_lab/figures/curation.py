@@ -39,7 +39,7 @@ def composition(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         return look.nothing("No topic to compare", theme)
     look.need_numbers(table, ["before", "after", "wanted"], "composition")
     change = (table["after"] - table["before"]).abs()
-    shown = table.loc[change.sort_values(ascending=False, kind="stable").index[:ROWS]]
+    shown = table.iloc[np.argsort(-change.to_numpy(float), kind="stable")[:ROWS]]  # by place: an index may repeat itself
     shown = shown.iloc[np.argsort(-shown["before"].to_numpy(), kind="stable")]
     close = int(((table["after"] - table["wanted"]).abs() <= CLOSE).sum())
     told = f"; the {len(shown)} that change most" if len(shown) < len(table) else ""

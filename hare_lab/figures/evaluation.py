@@ -224,14 +224,13 @@ def _board_words(table: pd.DataFrame, columns: list[Any]) -> tuple[str, str]:
     name = look.short(yours["model"].iloc[0], 20)
     average = yours["average"].iloc[0] if "average" in table else float("nan")
     if average == average:
-        below = int((table.loc[table["origin"] == "paper", "average"] < average).sum())
-        return (
-            f"“{name}” is ahead of {look.number(below)} of the paper's {look.number(int((table['origin'] == 'paper').sum()))} models",
-            subtitle,
-        )
+        paper = table.loc[table["origin"] == "paper", "average"]
+        below = int((paper < average).sum())
+        count = look.number(below) if below else "none"
+        return f"“{name}” is ahead of {count} of the paper's {look.number(len(paper))} models", subtitle
     asked = [column for column in columns if column != "average"]
     measured = int(yours[asked].iloc[0].notna().sum())
-    return f"“{name}” beside the paper's models: {look.number(measured)} of {look.number(len(asked))} scores measured", subtitle
+    return f"“{name}” beside the paper's models: {look.among(measured, len(asked), 'score')} measured", subtitle
 
 
 def _row_name(model: object, origin: object) -> str:

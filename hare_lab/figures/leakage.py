@@ -39,7 +39,9 @@ def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") 
     table = table.loc[table.sum(axis=1).sort_values(ascending=False).index[:MOST]]
     total = {way: int(table[way].sum()) for way in WAYS if way in table.columns}
     most = max(total, key=lambda way: total[way])
-    title = f"{look.number(sum(total.values()))} leaks{among}: {look.number(total[most])} of them {WAYS[most][0]}"
+    leaks = sum(total.values())
+    which = WAYS[most][0] if leaks == 1 else f"{look.number(total[most])} of them {WAYS[most][0]}"
+    title = f"{look.number(leaks)} leak{'' if leaks == 1 else 's'}{among}: {which}"
     said = {"ngram": "a run of words in common", "edited": "words in order, some changed", "reworded": "other words"}
     subtitle = " · ".join(f"{WAYS[way][0]}: {said[way]}" for way in total)
     figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.22 + 0.08 * len(table)), right=11)
@@ -134,7 +136,8 @@ def leaks_on_map(points: pd.DataFrame, leak: Sequence[str], *, theme: str = "scr
     count = sum(name != look.UNCLUSTERED for name in names)
     topics = len({topic for topic, name in zip(shown["topic"], names, strict=True) if name != look.UNCLUSTERED}) if "topic" in shown else 0
     spread = f", in {look.plural(topics, 'topic')}" if topics else ""
-    title = f"{look.sentence(look.number(count))} of {look.plural(len(names), 'page')} hold a benchmark item{spread}"
+    holders = look.sentence(look.number(count)) if count else "None"
+    title = f"{holders} of {look.plural(len(names), 'page')} {'holds' if count < 2 else 'hold'} a benchmark item{spread}"
     subtitle = "coloured: pages that leak · grey: pages that don't · near pages are alike; the axes have no unit"
     figure.layout.meta.update(title=title, subtitle=subtitle, caption=f"{title}. {look.sentence(subtitle)}.")
     return figure.update_layout(title={"text": f"<b>{look.escape(title, look.TITLE)}</b>", "subtitle": {"text": look.escape(subtitle)}})

@@ -214,6 +214,11 @@ def percent(share: float) -> str:
     return f"{min(points, 99.9) if points < 100 else points:.{digits}f}\u00a0%"
 
 
+def among(count: float, of: float, noun: str) -> str:
+    """`three of twelve topics`, with `none` for a nought."""
+    return f"{number(count) if count else 'none'} of {number(of)} {noun}{'' if of == 1 else 's'}"
+
+
 def plural(count: float, noun: str) -> str:
     """`one page`, `12,000 pages`."""
     return f"{count:,.0f} {noun}{'' if count == 1 else 's'}"
@@ -222,6 +227,11 @@ def plural(count: float, noun: str) -> str:
 def sentence(text: str) -> str:
     """With a capital at the front, wherever the first letter is one."""
     return text[:1].upper() + text[1:]
+
+
+def filled(column: pd.Series) -> pd.Series:
+    """A column of text with nothing where a value is missing (None, NaN: an empty cell of a CSV is read as that)."""
+    return column.astype(object).where(column.notna(), "")
 
 
 # --- the canvas ------------------------------------------------------------------------------------------------------
@@ -286,7 +296,7 @@ def need_numbers(table: pd.DataFrame, columns: Iterable[str], what: str) -> None
         If one does not; names the column and the first such row.
     """
     for column in columns:
-        values = pd.to_numeric(table[column], errors="coerce")
+        values = pd.to_numeric(table[column], errors="coerce").astype(float)  # a missing whole number (NA) answers no comparison
         bad = ~values.abs().lt(float("inf"))
         if bad.any():
             raise InputError(

@@ -54,6 +54,7 @@ def topic_map(
     if points.empty:
         return look.nothing("No page to map", theme)
     look.need_numbers(points, ["x", "y"], "topic map")
+    points = points.reset_index(drop=True)  # values and topics are matched by it, and that of joined tables repeats itself
     scaled = _is_scale(points[color], color)
     written = labels or ("topic" if scaled and "topic" in points.columns else None if scaled else color)
     topics = _names(points[written], written) if written else None
@@ -159,10 +160,10 @@ def _trace(points: pd.DataFrame, color: Any, label: str, heads: str | list[str],
 def _hover(points: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Of each page its title (the start of its text where it has none), and some of its text with the source, all escaped."""
     titles, texts = [], []
-    for title, snippet, source in zip(points["title"], points["snippet"], points["source"], strict=True):
+    for title, snippet, source in zip(*(look.filled(points[column]) for column in ("title", "snippet", "source")), strict=True):
         body = look.lines(str(snippet)[: 2 * SNIPPET], SNIPPET // 2, 2)
         titles.append(look.escape(title, TITLE) or look.escape(body.pop(0) if body else ""))
-        texts.append("<br>".join(look.escape(part) for part in [*body, str(source)[:SOURCE]]))
+        texts.append("<br>".join(look.escape(part) for part in [*body, str(source)[:SOURCE]] if part))
     return titles, texts
 
 

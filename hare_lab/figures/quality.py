@@ -151,7 +151,7 @@ def quality_reasons(opinions: pd.DataFrame, *, quality: float, theme: str = "scr
     look.need_numbers(opinions, ["adds"], "quality reasons")
     if opinions.empty:
         return look.nothing("No opinion was heard", theme)
-    ranked = opinions.reindex(opinions["adds"].abs().sort_values(ascending=False, kind="stable").index)
+    ranked = opinions.iloc[np.argsort(-opinions["adds"].abs().to_numpy(float), kind="stable")]  # by place: an index may repeat itself
     first = ranked.iloc[0]
     title = f"Its {str(first['opinion'])[: look.NAME]} speaks most {'for' if first['adds'] > 0 else 'against'} this page"
     figure = look.canvas(title, f"quality {quality:.2f}; what each opinion adds to it", theme=theme, height=_height(len(ranked)), right=4)

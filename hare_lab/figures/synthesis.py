@@ -121,7 +121,7 @@ def coverage_before_after(topics: pd.DataFrame, *, theme: str = "screen") -> go.
     shown = topics.head(ROWS)
     before, after, wanted = (100 * shown[column].to_numpy(float) for column in ("before", "after", "wanted"))
     better = int((topics["after"] > topics["before"]).sum())
-    title = f"{look.sentence(look.number(better))} of {look.number(len(topics))} gaps are smaller than before"
+    title = f"{look.sentence(look.among(better, len(topics), 'gap'))} {'is' if better < 2 else 'are'} smaller than before"
     subtitle = "Share of each topic in the corpus's tokens, before and after the accepted text is added"
     figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.22 + 0.08 * len(shown)), right=18)
     rows, names = np.arange(len(shown)), [look.escape(name, 34) for name in shown["name"]]

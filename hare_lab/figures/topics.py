@@ -150,6 +150,8 @@ def diversity_profile(profile: pd.DataFrame, *, theme: str = "screen") -> go.Fig
     if profile.empty:
         return look.nothing("No topic, so no diversity", theme)
     look.need_numbers(profile, columns, "diversity profile")
+    if not (profile["effective_number"] > 0).any():
+        return look.nothing("No topic, so no diversity", theme)
     sets = profile["set"].astype(str) if "set" in profile.columns else pd.Series("", index=profile.index)
     curves = {name: profile[sets == name].sort_values("order") for name in dict.fromkeys(sets)}
     several = len(curves) > 1

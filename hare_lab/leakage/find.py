@@ -192,9 +192,14 @@ def _best(rows: list[pd.DataFrame], texts: Sequence[str], ids: Sequence[str], it
         start[at], end[at] = places[row][first[at]][0], places[row][last[at] - 1][1]
     table["start"], table["end"] = start, end
     which = table["item_row"].to_numpy(np.int64)
-    table["id"] = [ids[row] for row in table["row"]]
-    table["benchmark"] = [items.benchmarks[item] for item in which]
-    table["item"] = [items.ids[item] for item in which]
-    table["found"] = [texts[row][start:end] for row, start, end in zip(table["row"], table["start"], table["end"], strict=True)]
-    table["text"] = [items.told(int(item)) for item in which]
+    said: dict[str, list[str]] = {
+        "id": [ids[row] for row in table["row"]],
+        "benchmark": [items.benchmarks[item] for item in which],
+        "item": [items.ids[item] for item in which],
+        "found": [texts[row][start:end] for row, start, end in zip(table["row"], table["start"], table["end"], strict=True)],
+        "text": [items.told(int(item)) for item in which],
+    }
+    kind = None if len(table) else "str"  # an empty list would be a column of numbers
+    for name, values in said.items():
+        table[name] = pd.Series(values, table.index, dtype=kind)
     return table[[*COLUMNS, "row"]]

@@ -87,15 +87,15 @@ class Items:
         )  # fmt: skip
 
 
-def load_items(*sources: str | Path | Sequence[Mapping[str, Any]]) -> Items:
+def load_items(*sources: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]]) -> Items:
     """Read benchmarks.
 
     Parameters
     ----------
     sources : paths (file, folder or glob of JSONL, JSON, CSV, Parquet, Arrow or text, each also compressed), "hf:owner/name",
-        or rows in memory
+        or rows in memory, as a sequence of dictionaries or a DataFrame
         A row needs a question under one of the names in `QUESTION`; choices and an answer are read where there are any. The
-        row's `benchmark` names it, else the file does.
+        row's `benchmark` names it, else the file does; its `id` names the item, else its place does.
 
     Returns
     -------
@@ -119,8 +119,8 @@ def load_items(*sources: str | Path | Sequence[Mapping[str, Any]]) -> Items:
             if not question:
                 continue
             count += 1
-            benchmark = str(row.get("benchmark") or name)
-            item = str(row.get("id") or where.replace(" line ", "#").replace(" row ", "#"))
+            benchmark = _said(row.get("benchmark")) or name
+            item = _said(row.get("id")) or where.replace(" line ", "#").replace(" row ", "#")
             found.setdefault((benchmark, question, *choices, answer), (item, benchmark, question, choices, answer))
         if not count:
             what = source if isinstance(source, str | Path) else "rows in memory"
@@ -136,12 +136,19 @@ def benchmark_files(priors: Priors) -> list[str]:
     return [name if name.startswith("hf:") else str(priors.find(name)) for name in priors.leakage.benchmarks]
 
 
-def _rows(source: str | Path | Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def _rows(source: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Where a row stands, what its benchmark is called where it does not say, and the row."""
+    import pandas as pd
+
     from hare_lab.corpus.files import PROBLEM, Problem, expand, read_file
 
     if not isinstance(source, str | Path):
-        for number, row in enumerate(source):
+        rows: Any = source
+        if isinstance(source, pd.DataFrame):  # beside an empty cell a whole number, such as an answer's place, was made a float
+            rows = source.convert_dtypes().astype(object).where(source.notna(), None).to_dict("records")
+        for number, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                raise InputError(f"benchmark rows in memory: row {number} is a {type(row).__name__}; give each as a dictionary")
             yield f"row {number}", "items", row
         return
     name = str(source)
@@ -158,6 +165,13 @@ def _rows(source: str | Path | Sequence[Mapping[str, Any]]) -> Iterator[tuple[st
             if isinstance(problem, Problem):
                 raise InputError(f"benchmark {problem.sentence}; mend or remove the line")
             yield where, called, row
+
+
+def _said(value: Any) -> str:
+    """An id or a name as text; "" where it is missing, be that None or, as in a table, NaN or NA."""
+    import pandas as pd
+
+    return "" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value).strip()
 
 
 def _read(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:
