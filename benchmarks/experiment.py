@@ -6,6 +6,7 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells of all plans say so far
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy|told|weighted|pool15  an earlier plan
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work natural  cells of the natural pool, beside the latest plan
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py read [PLAN]  what kinds of pages each arm reads, as docs/experiment.md shows
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [sum] --laptop[=RUN] --small[=RUN]  also `hare-lab run`, timed
 
@@ -174,6 +175,9 @@ def main() -> None:
         plan = natural_plan(NATURAL)
         work(natural_material(plan, posts, unseen, NATURAL), _folder(plan, "natural"), plan.cells(), judge=False)
         return
+    if "read" in words:
+        print(what_is_read(plan, posts, web, unseen, size))
+        return
     if "work" in words:
         work(crawl_material(plan, posts, web, unseen, size), _folder(plan, "crawl-like"), urgency(plan), judge=size.leaked)
         return
@@ -200,18 +204,22 @@ PLANS = {"": LATEST, "pool15": POOL15, "told": TOLD, "weighted": WEIGHTED, "prox
 
 
 def summed() -> list[dict[str, Any]]:
-    """The rows of every plan of which some cells are finished, each under a name of its own; targets are for the latest.
+    """The rows of every plan of which some cells are finished, each under a name of its own.
 
-    Only one plan has the leaked arm, so its rows need no other name. Where no cell of a plan is at hand, its rows stay as they are.
+    A target stands in one row, that of the latest plan which has measured it. Only one plan has the leaked arm, so its rows need no other
+    name. Where no cell of a plan is at hand, its rows stay as they are.
     """
-    rows = []
+    rows, aimed = [], set()
     for name, size in PLANS.items():
         result = gathered(plan := confirmatory_plan(size), _folder(plan, "crawl-like"))
         found = measures(result, size) if result else earlier("experiment", lambda row, name=name: _plan_of(row) == name)
         for row in found:
-            if name and ".leaked_" not in row["id"]:
-                measured = row["id"].removeprefix("experiment.").removeprefix(f"{name}_")
-                row |= {"target": None, "holds": None, "id": f"experiment.{name}_{measured}"}
+            measured = row["id"].removeprefix("experiment.").removeprefix(f"{name}_")
+            if measured in aimed:
+                row |= {"target": None, "holds": None}
+            if row["target"] is not None:
+                aimed.add(measured)
+            row["id"] = f"experiment.{name}_{measured}" if name and not measured.startswith("leaked_") else f"experiment.{measured}"
             rows.append(row)
     natural = gathered(plan := natural_plan(NATURAL), _folder(plan, "natural"))
     return rows + (natural_measures(natural, NATURAL) if natural else earlier("experiment", lambda row: _plan_of(row) == "natural"))
@@ -292,6 +300,20 @@ def crawl_material(
         plan, pages, data.vectors, priors, labels=data.group.tolist(), held=held, held_labels=list(held["label"]), crawl=crawl,
         taxonomy=wanted,
     )  # fmt: skip
+
+
+def what_is_read(plan: Plan, posts: list[dict[str, Any]], web: list[dict[str, Any]], labels: list[str], size: Size) -> str:
+    """A Markdown table of the shares, by characters, of the kinds of pages that each arm of the pool reads with the first seed."""
+    shared = crawl_material(plan, posts, web, labels, size)
+    pool = crawl_pool(posts, web, seed=plan.pool_seed, pages=size.pages, labels=labels)
+    kind_of = {row["text"]: row["kind"] for row in pool.rows}
+    kinds = {"web": "web pages", "original": "posts as they are", "copy": "copies of posts", "junk": "junk"}
+    lines = [f"| | {' | '.join(kinds.values())} |", "|---" * (len(kinds) + 1) + "|"]
+    for arm in (arm for arm in plan.arms if not arm.leaked and arm.budget == 1):
+        read = shared.parts(arm, plan.seeds[0])["D1"]["text"][:]
+        sizes = {kind: sum(len(text) for text in read if kind_of[text] == kind) for kind in kinds}
+        lines.append(f"| {arm.name} | {' | '.join(f'{size / sum(sizes.values()):.0%}' for size in sizes.values())} |")
+    return "\n".join(lines)
 
 
 def examples(posts: list[dict[str, Any]], labels: list[str], count: int) -> Dataset:
