@@ -313,7 +313,7 @@ def what_is_read(plan: Plan, posts: list[dict[str, Any]], web: list[dict[str, An
         read = shared.parts(arm, plan.seeds[0])["D1"]["text"][:]
         sizes = {kind: sum(len(text) for text in read if kind_of[text] == kind) for kind in kinds}
         lines.append(f"| {arm.name} | {' | '.join(f'{size / sum(sizes.values()):.0%}' for size in sizes.values())} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"without copies {len(shared.pool):,} pages, {int(shared.tokens.sum()):,} tokens"])
 
 
 def examples(posts: list[dict[str, Any]], labels: list[str], count: int) -> Dataset:

@@ -1,11 +1,17 @@
-"""What this process may use of the machine it runs on."""
+"""What this process may use of the machine it runs on, and how it keeps out of the way of others."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from hare_lab.errors import InputError
+
+LOCK = ".lock"  # the file by which a folder is held
 
 
 def cores() -> int:
@@ -34,3 +40,52 @@ def drawn_by(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=own):
         torch.manual_seed(seed)
         yield
+
+
+def alive(pid: int) -> bool:
+    """Whether the process still runs; a child of ours that has ended is taken note of on the way."""
+    if pid <= 0:
+        return False
+    try:
+        ended, _ = os.waitpid(pid, os.WNOHANG)
+        return ended == 0
+    except ChildProcessError:  # not ours: another session's
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def alone(folder: Path, told: str = "another training runs in {folder}; wait for it or stop it, or give another folder") -> Iterator[None]:
+    """Hold a folder for this process (of several, `accelerate launch`, for the first); the system lets go however the process ends.
+
+    Raises
+    ------
+    InputError
+        If another process holds it, as `told`, or it can't be written.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise InputError(f"{folder} can't be written ({error.strerror}); choose another folder") from error
+    try:
+        for attempt in range(5):  # who only looks whether it is held holds it for a moment
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if attempt == 4:
+                    raise InputError(told.format(folder=folder)) from error
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)

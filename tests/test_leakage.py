@@ -402,7 +402,7 @@ def test_the_command_writes_hits_and_report(tmp_path):
     other.write_text("question,answer\nWho wrote the other exam of this very small test of ours?,nobody\n")
     done = command("leakage", str(corpus), "--benchmarks", "data/benchmark/items.jsonl", str(other), "--out", str(out), "--no-paraphrases")
     assert done.returncode == 0, done.stderr
-    assert "1 of 2 pages" in done.stdout and "1 rows without usable text are set aside" in done.stdout
+    assert "1 of 2 pages" in done.stdout and "(1 row without usable text set aside)" in done.stdout
     assert pq.read_table(out)["item"].to_pylist() == [item["id"]]
     report = json.loads((tmp_path / "leaks.parquet.report.json").read_text())
     assert [row["reason"] for row in report["set_aside"]] == ["empty"]

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
-from hare_lab import figures, models, training
+from hare_lab import figures, machine, models, training
 from hare_lab.errors import InputError
 from hare_lab.models.card import duration
 from hare_lab.training import background, kernels, limits, mixture
@@ -571,7 +571,7 @@ def test_a_finished_job_leaves_the_model_and_report_that_training_here_gives(tmp
 def test_two_trainings_never_share_a_folder(tmp_path, pages):
     words = (tmp_path / "pages.jsonl", "--model", "hare-1m", "--tokens", 128, "--out", tmp_path / "m")
     pages.to_json(tmp_path / "pages.jsonl")
-    with background.alone(tmp_path / "m"):
+    with machine.alone(tmp_path / "m"):
         for start in (
             lambda: here(*words),
             lambda: training.launch(pages, "hare-1m", 128, tmp_path / "m"),
@@ -579,10 +579,10 @@ def test_two_trainings_never_share_a_folder(tmp_path, pages):
         ):
             with pytest.raises(InputError, match="another training runs in"):
                 start()
-    assert [file.name for file in (tmp_path / "m").iterdir()] == [background.LOCK]
-    with background.alone(tmp_path / "m"):  # who held it has let go
+    assert [file.name for file in (tmp_path / "m").iterdir()] == [machine.LOCK]
+    with machine.alone(tmp_path / "m"):  # who held it has let go
         pass
-    with pytest.raises(InputError, match=r"pages\.jsonl.* can't be written \("), background.alone(tmp_path / "pages.jsonl" / "m"):
+    with pytest.raises(InputError, match=r"pages\.jsonl.* can't be written \("), machine.alone(tmp_path / "pages.jsonl" / "m"):
         pass
 
 

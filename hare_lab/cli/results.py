@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hare_lab.errors import InputError
+from hare_lab.machine import alive
 
 if TYPE_CHECKING:
     from hare_lab.corpus import Loaded
@@ -113,20 +114,14 @@ def _sweep(target: Path) -> None:
     """Take away what was written aside for a file by a process that is no more."""
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
         number = left.name.removesuffix(".part").rpartition(".")[2]
-        if not number.isdecimal():
-            continue
-        try:
-            os.kill(int(number), 0)
-        except ProcessLookupError:
+        if number.isdecimal() and not alive(int(number)):
             left.unlink(missing_ok=True)
-        except OSError:  # another's
-            continue
 
 
 def set_aside(loaded: Loaded) -> tuple[list[dict[str, str]], str]:
     """The rows without usable text, for a report, and how many they are, as a part of the line that a command says."""
     rows = loaded.removed.select_columns(["id", "reason", "detail"]).to_list()
-    return rows, f" ({len(rows):,} rows without usable text are set aside)" if rows else ""
+    return rows, f" ({len(rows):,} row{'' if len(rows) == 1 else 's'} without usable text set aside)" if rows else ""
 
 
 def parquet(out: Path, name: str) -> None:

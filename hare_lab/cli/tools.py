@@ -57,8 +57,8 @@ def tune_tools(
     Where `epochs` is None, the requests are read 3 times, or more where they are few; else as often as it says.
     """
     from hare_lab import corpus, tool_calling, training
+    from hare_lab.machine import alone
     from hare_lab.tool_calling.calling import LEAST, readings
-    from hare_lab.training.background import alone
 
     if epochs is not None and not (epochs >= 1 and float(epochs).is_integer()):
         raise InputError(f"--epochs is {epochs:g}; with --tools give a whole number, 1 or more")

@@ -38,7 +38,7 @@ def train(
 ) -> None:
     """Train a small language model; `accelerate launch -m hare_lab.cli train ...` does it on several GPUs."""
     from hare_lab import models, training
-    from hare_lab.training.background import alone
+    from hare_lab.machine import alone
 
     if out is None:
         raise InputError("--out is missing; give the folder of the model")

@@ -44,7 +44,7 @@ def tune(
     import numpy as np
 
     from hare_lab import training
-    from hare_lab.training.background import alone
+    from hare_lab.machine import alone
 
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; give a folder")

@@ -8,6 +8,7 @@ each cut is counted. Method and sources: docs/cleaning.md.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -106,19 +107,15 @@ def clean(pages: Dataset, priors: Priors) -> Cleaned:
         raise InputError(f'clean: this is {has}, not one with a column "text"; use corpus.load')
     if len(pages) == 0:
         raise InputError("clean: the corpus is empty; load at least one page")
-    written = pages["text"][:]
-    bad = next((row for row, text in enumerate(written) if not isinstance(text, str)), None)
-    if bad is not None:
-        raise InputError(f'clean: column "text" of row {bad} holds {type(written[bad]).__name__}, not text; use corpus.load')
-    sources = pages["source"][:] if "source" in pages.column_names else [""] * len(pages)
-    repeated = scrub.repeated_lines(written, sources) if priors.cleaning.boilerplate == "cut" else {}
+    sources = pages["source"] if "source" in pages.column_names else [""] * len(pages)
+    repeated = scrub.repeated_lines(_written(pages), sources) if priors.cleaning.boilerplate == "cut" else {}
     cuts: Counter[str] = Counter()
     kept: list[int] = []
     gone: list[tuple[int, str, str]] = []
     texts: list[str] = []
     found: list[tuple[str, float]] = []
     words_in = words_out = 0
-    rows = zip(written, sources, strict=True)
+    rows = zip(_written(pages), sources, strict=True)
     for number, (text, source) in enumerate(tqdm(rows, total=len(pages), desc="clean", delay=2, leave=False)):
         cleaned, counted = scrub.scrub(text, priors.cleaning, repeated.get(source, frozenset()))
         language, confidence = detect(cleaned)
@@ -137,6 +134,14 @@ def clean(pages: Dataset, priors: Priors) -> Cleaned:
     reasons = dict(Counter(g[1] for g in gone).most_common())
     report = CleaningReport(len(pages), len(kept), reasons, dict(cuts.most_common()), words_in, words_out)
     return Cleaned(clean_pages, removed, report)
+
+
+def _written(pages: Dataset) -> Iterator[str]:
+    """The texts, one at a time: a large corpus never stands in memory."""
+    for row, text in enumerate(pages["text"]):
+        if not isinstance(text, str):
+            raise InputError(f'clean: column "text" of row {row} holds {type(text).__name__}, not text; use corpus.load')
+        yield text
 
 
 def _verdict(text: str, counted: Counter[str], language: str, confidence: float, priors: Priors) -> tuple[str, str]:

@@ -98,8 +98,11 @@ def _numbers(values: Any, name: str, kind: Any) -> np.ndarray:
 
 def _flags(values: Any) -> np.ndarray:
     """Yes or no for each page. A gap or a text is neither, though Python takes both for yes."""
+    found = np.asarray(values)
+    if found.dtype == bool:
+        return found
     found = np.asarray(values, dtype=object)
-    bad = next((row for row, value in enumerate(found) if isinstance(value, str) or value not in (True, False)), None)
+    bad = next((row for row, value in enumerate(found) if value not in (True, False)), None)
     if bad is not None:
         raise InputError(f"curation: leaked of row {bad} is {found[bad]!r}; give True or False for each page")
     return found.astype(bool)

@@ -15,7 +15,7 @@ from pathlib import Path
 from hare_lab.errors import InputError
 from hare_lab.experiment.conduct import CANCEL, PLAN, RUNS, STATUS, Status, begin
 from hare_lab.experiment.plan import Plan, read_plan
-from hare_lab.training.background import LOCK, alive
+from hare_lab.machine import LOCK, alive
 
 STARTED = "started"  # holds the number of the process that was started, until it has said something itself
 

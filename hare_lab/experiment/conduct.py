@@ -24,9 +24,9 @@ from hare_lab.experiment.plan import Plan, read_plan
 from hare_lab.experiment.report import Experiment, assemble
 from hare_lab.experiment.setup import Material
 from hare_lab.experiment.workers import News, side_by_side, work
+from hare_lab.machine import alone
 from hare_lab.report_base import Report, html_table
 from hare_lab.run.storage import write_json
-from hare_lab.training.background import alone
 
 if TYPE_CHECKING:
     import pandas as pd

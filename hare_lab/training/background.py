@@ -6,7 +6,6 @@ result lies in the folder itself when it is done. A process of its own does the 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,13 +13,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hare_lab.errors import InputError
+from hare_lab.machine import alive, alone
 from hare_lab.report_base import Report, plain
 from hare_lab.training.report import COLUMNS, Progress, TrainingReport
 from hare_lab.training.settings import Settings
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from hare_lab.training.train import Trained
 
-STATUS, CANCEL, JOB, HELD, LOCK = "status.json", "cancel", "job", "heldout", ".lock"
+STATUS, CANCEL, JOB, HELD = "status.json", "cancel", "job", "heldout"
 EVERY = 1.0  # seconds between two writings of the status
 
 
@@ -285,55 +284,6 @@ def _write(folder: Path, status: Status, curve: list[list[float]]) -> None:
     aside = folder / f".{STATUS}.{os.getpid()}.part"
     aside.write_text(json.dumps({**asdict(status), "curve": curve}), encoding="utf-8")
     aside.replace(folder / STATUS)
-
-
-def alive(pid: int) -> bool:
-    """Whether the process still runs; a child of ours that has ended is taken note of on the way."""
-    if pid <= 0:
-        return False
-    try:
-        ended, _ = os.waitpid(pid, os.WNOHANG)
-        return ended == 0
-    except ChildProcessError:  # not ours: another session's
-        pass
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-@contextmanager
-def alone(folder: Path, told: str = "another training runs in {folder}; wait for it or stop it, or give another folder") -> Iterator[None]:
-    """Hold a folder for this process (of several, `accelerate launch`, for the first); the system lets go however the process ends.
-
-    Raises
-    ------
-    InputError
-        If another process holds it, as `told`, or it can't be written.
-    """
-    if os.environ.get("RANK", "0") != "0":
-        yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise InputError(f"{folder} can't be written ({error.strerror}); choose another folder") from error
-    try:
-        for attempt in range(5):  # who only looks whether it is held holds it for a moment
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if attempt == 4:
-                    raise InputError(told.format(folder=folder)) from error
-                time.sleep(0.1)
-        yield
-    finally:
-        os.close(handle)
 
 
 def work(folder: Path) -> Trained | None:
