@@ -3,7 +3,7 @@
 A community has more weight inside than its pages' degrees explain (modularity; Leiden finds it). Three things make the
 communities of a text graph better than one run gives: directions that separate a first, finer grouping are stretched and
 the rest is dropped (a discriminant space), several first groupings have a say in it, and the final graph keeps only
-what several runs agree on.
+what several runs in several such spaces agree on.
 """
 
 from __future__ import annotations
@@ -140,9 +140,13 @@ def agreement(graph: sparse.csr_matrix, runs: list[np.ndarray]) -> sparse.csr_ma
     return agreed
 
 
-def consensus(graph: sparse.csr_matrix, resolution: float, seed: int, runs: int) -> np.ndarray:
-    """What several runs of Leiden agree on: the communities of the graph weighted by their agreement."""
-    return leiden(agreement(graph, partitions(graph, resolution, seed, runs)), resolution, seed)
+def consensuses(graph: sparse.csr_matrix, resolution: float, seed: int, runs: int, count: int) -> list[np.ndarray]:
+    """`count` groupings, each what several runs of Leiden agree on: the communities of the graph weighted by their agreement."""
+    seeds = [seed + 1000 * number for number in range(count)]
+    found = partitions(graph, resolution, seed, runs * count)
+    agreed = [agreement(graph, found[number * runs : (number + 1) * runs]) for number in range(count)]
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(lambda one, its: leiden(one, resolution, its), agreed, seeds))
 
 
 def resolution_for(graph: sparse.csr_matrix, count: int, seed: int) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ from hare_lab.clustering.report import ClusterReport
 from hare_lab.errors import InputError
 
 FINER = 2.5  # times the resolution of the clusters: that of the first groupings, which only shape the space
-GROUPINGS = 2  # first groupings that have a say in the space
+SPACES = 4  # spaces in which the graph is sharpened, each from groupings of its own
+GROUPINGS = 2  # first groupings that have a say in a space
 FIRST_RUNS = 5  # runs whose agreement makes each of them
 DIRECTIONS = 32  # fewest in which neighbours still mean something: with 17 to 32, small planted sets fell into too many clusters
 LEAST_STABILITY = 1 / 3  # what halves of the graph of random points reach is below 0.3
-RUNS = 10  # runs whose agreement makes the final graph
+AIMS = 4  # times that a number of clusters is aimed for
+RUNS = 10  # runs whose agreement makes the final graph, in each space
 MAX_FIT = 50_000  # exact neighbours cost the square of this: about 20 s twice on two cores
 LEAST_FIT = 1_000
 COPY = 512  # vectors that agree to 1/512 in each place are one page many times
@@ -206,36 +209,59 @@ def _fit(
             nearest, strength = dense(points, graph, least_size, copies, seed)
             least, resolution, stability = LEAST_STRENGTH, None, None
         else:
-            labels, resolution, stability = _grouped(points, graph, k, n_clusters, seed)
             distance = 1 - similarities.mean(axis=1)
             near = company(distance, distance[indices].mean(axis=1))
-            nearest, strength, least = settled(indices, weights, near, labels, copies, noise, least_size)
+            settle = partial(settled, indices, weights, near, copies=copies, noise=noise, least_size=least_size)
+            agreed, resolution, stability = _graph_of_groups(points, graph, k, n_clusters, seed)
+            if agreed is None:
+                nearest, strength, least = settle(labels=np.zeros(len(points), np.int32))
+            elif n_clusters is None:
+                nearest, strength, least = settle(labels=communities.leiden(agreed, resolution, seed))
+            else:
+                nearest, strength, least = _aimed(agreed, n_clusters, settle, seed)
     with _timed(seconds, "layout"):
         layout = lay_out(points, graph, seed)
     return Found(nearest[original], strength[original], layout[original], least, resolution, stability)
 
 
-def _grouped(
+def _graph_of_groups(
     points: np.ndarray, graph: sparse.csr_matrix, k: int, n_clusters: int | None, seed: int
-) -> tuple[np.ndarray, float, float | None]:
-    """The communities of the sharpened graph, and the resolution and stability that gave their number."""
+) -> tuple[sparse.csr_matrix | None, float, float | None]:
+    """The graph whose communities are the clusters, None where nothing stands out; the resolution and stability that gave their number."""
     if n_clusters is not None:
         resolution = communities.resolution_for(graph, n_clusters, seed)
-        agreed = _agreed(points, graph, k, resolution, seed)
-        return communities.exactly(agreed, n_clusters, seed), resolution, None
+        return _agreed(points, graph, k, resolution, seed), resolution, None
     resolution, stability = communities.finest_stable(graph, seed)
-    if stability < LEAST_STABILITY:  # nothing stands out
-        return np.zeros(len(points), np.int32), resolution, stability
-    return communities.leiden(_agreed(points, graph, k, resolution, seed), resolution, seed), resolution, stability
+    agreed = None if stability < LEAST_STABILITY else _agreed(points, graph, k, resolution, seed)
+    return agreed, resolution, stability
+
+
+Settled = tuple[np.ndarray, np.ndarray, float]
+
+
+def _aimed(agreed: sparse.csr_matrix, wanted: int, settle: Callable[..., Settled], seed: int) -> Settled:
+    """As many clusters as were wanted, or nearly: where some are too small to stay, so many more are asked for."""
+    asked, found = wanted, []
+    for _ in range(AIMS):
+        found.append(settle(labels=communities.exactly(agreed, asked, seed)))
+        lacking = wanted - 1 - int(found[-1][0].max())
+        if lacking <= 0:
+            break
+        asked += lacking
+    return min(found, key=lambda one: abs(wanted - 1 - int(one[0].max())))
 
 
 def _agreed(points: np.ndarray, graph: sparse.csr_matrix, k: int, resolution: float, seed: int) -> sparse.csr_matrix:
-    """The graph that the clusters are found on: neighbours in the discriminant space, weighted by the agreement of runs."""
-    first = [communities.consensus(graph, FINER * resolution, seed + 1000 * number, FIRST_RUNS) for number in range(GROUPINGS)]
-    if min(labels.max() for labels in first) >= DIRECTIONS:
-        space = np.hstack([communities.discriminant(points, labels) for labels in first])
-        graph = neighbours.graph_of(neighbours.unit(space), k)
-    return communities.agreement(graph, communities.partitions(graph, resolution, seed + 1, RUNS))
+    """The graph that the clusters are found on: neighbours in discriminant spaces, weighted by the agreement of runs, summed."""
+    first = communities.consensuses(graph, FINER * resolution, seed, FIRST_RUNS, SPACES * GROUPINGS)
+    if min(labels.max() for labels in first) < DIRECTIONS:
+        return communities.agreement(graph, communities.partitions(graph, resolution, seed + 1, RUNS))
+    agreed = sparse.csr_matrix(graph.shape)
+    for space in range(SPACES):
+        told = first[space * GROUPINGS : (space + 1) * GROUPINGS]
+        sharpened = neighbours.graph_of(neighbours.unit(np.hstack([communities.discriminant(points, labels) for labels in told])), k)
+        agreed += communities.agreement(sharpened, communities.partitions(sharpened, resolution, seed + 1 + space, RUNS))
+    return agreed
 
 
 def _one_cluster(points: np.ndarray, original: np.ndarray) -> Found:
