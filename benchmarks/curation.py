@@ -158,7 +158,7 @@ def every_method(data: Prepared, budget: int, judge: Judge, priors: Any = None, 
 
     scores = judge(list(data.pages["text"]))
     found = {}
-    for method in methods or curation.METHODS:
+    for method in methods or [method for method in curation.METHODS if method != "top-likeness"]:  # no pages are named as good here
         start = time.perf_counter()
         given = {"topic": data.group, "quality": data.quality, "tokens": data.tokens}
         choice = curation.curate(data.pages, data.vectors, priors or Priors(), budget=budget, method=method, seed=SEED, **given)

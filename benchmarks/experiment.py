@@ -4,7 +4,7 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py tune        settings on hare-1m, the other half of the labels, other seeds
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work [tune]  train cells on one thread; start one a core, side by side
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells of all plans say so far
-    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy|told|weighted|pool15  an earlier plan
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy|told|weighted|pool15|pool40  an earlier plan
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work natural  cells of the natural pool, beside the latest plan
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py read [PLAN]  what kinds of pages each arm reads, as docs/experiment.md shows
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
@@ -55,10 +55,12 @@ NATURAL_PAGES = 12_000
 MINUTES = {"laptop": 40.0, "small": 6.0}  # what notebooks 00 to 10 may take, by profile
 NOVELTY = 0.5  # the default
 FLOOR = 0.3  # the default: in `tune` the floors differed less than the seeds (docs/experiment.md)
+LIKENESS = 0.3333  # of a kind that is half as frequent in the pool as among the examples
 EXAMPLE = (200, 4_000)  # characters of an example
 TUNED_PAGES, TUNED_TOKENS, TUNED_SEEDS = 9_000, 500_000, (100, 101)
 THIRD_TOKENS, THIRD_SEEDS = 1_000_000, (100, 101, 102, 103)
 FOURTH: dict[str, Any] = {"model": "hare-5m", "tokens": 2_000_000, "seeds": (100, 101, 102)}
+SIXTH = {**FOURTH, "seeds": (100, 101)}
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,14 @@ class Stated:
     """What the priors of an experiment say beside the defaults.
 
     `examples` posts of labels that are not scored are named as good (0: the bundled reference); where `weighted`, each group of pages
-    gets as much of the budget as it has of the examples.
+    gets as much of the budget as it has of the examples. `likeness` is how much like them a page must be.
     """
 
     floor: float = FLOOR
     examples: int = 0
     novelty: float = NOVELTY
     weighted: bool = False
+    likeness: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,11 @@ TRIED = (
     ),
     # the fifth time: the same settings where there is more to choose from
     Trial("fifth-large", Stated(0.0, examples=400, novelty=0.9), arms=("random", "priors"), pages=40_000, **FOURTH),
+    # the sixth time: pages of that pool that are like the examples, and how much like them
+    *(
+        Trial(f"sixth-{least:.4g}", Stated(0.0, examples=400, novelty=0.9, likeness=least), pages=40_000, **SIXTH)
+        for least in (0.3333, 0.4)
+    ),
 )  # fmt: skip
 
 
@@ -152,18 +160,23 @@ POOL15 = Size(
     name="crawl-like-0.0-0.9",
 )  # fmt: skip
 # the same where there is much more to choose from than is read, as in any crawl
-LATEST = Size(
+POOL40 = Size(
     40_000, 2_000_000, 2_000_000, "hare-5m", (30, 31, 32), (33, 34), 2.0, Stated(0.0, examples=400, novelty=0.9), 4, leaked=False,
     name="crawl-like-40000",
 )  # fmt: skip
-NATURAL = POOL15  # the natural pool has the same priors; it stands beside both plans
+# the same once more, from pages that are like the examples; what the sixth tuning chose
+LATEST = Size(
+    40_000, 2_000_000, 2_000_000, "hare-5m", (40, 41, 42), (43, 44), 2.0,
+    Stated(0.0, examples=400, novelty=0.9, likeness=LIKENESS), 5, leaked=False, name="crawl-like-likeness",
+)  # fmt: skip
+NATURAL = POOL15  # the natural pool has the priors of that plan and the next; it stands beside both
 PROXY = Size(15_000, 1_000_000, 1_000_000, "hare-1m", (0, 1, 2), (3, 4), 2.0)
 SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0, Stated(examples=40))
 
 
 def main() -> None:
     words = set(sys.argv[1:])
-    known = {"small": SMALL, "proxy": PROXY, "told": TOLD, "weighted": WEIGHTED, "pool15": POOL15}
+    known = {"small": SMALL, "proxy": PROXY, "told": TOLD, "weighted": WEIGHTED, "pool15": POOL15, "pool40": POOL40}
     size = next((known[word] for word in known if word in words), LATEST)
     posts, web = real_data("reddit_selfposts"), real_data("webcrawl_mix")
     if "tune" in words:
@@ -200,7 +213,7 @@ def main() -> None:
         write_results("experiment", rows)
 
 
-PLANS = {"": LATEST, "pool15": POOL15, "told": TOLD, "weighted": WEIGHTED, "proxy": PROXY}  # how their rows begin
+PLANS = {"": LATEST, "pool40": POOL40, "pool15": POOL15, "told": TOLD, "weighted": WEIGHTED, "proxy": PROXY}  # how their rows begin
 
 
 def summed() -> list[dict[str, Any]]:
@@ -237,6 +250,7 @@ def _plan_of(row: str) -> str:
 def confirmatory_plan(size: Size) -> Plan:
     """Ours against random, single factors and peers, and the leaked arm, on the crawl-like pool."""
     arms = [Arm("random", crawl=True), Arm("priors", "priors"), *(Arm(m, m) for m in SINGLE), *(Arm(m, m) for m in PEERS)]
+    arms += [Arm("likeness-only", "top-likeness")] if size.stated.likeness else []
     arms += [Arm("cleaned"), *([Arm("leaked", crawl=True, leaked=0.3)] if size.leaked else [])]
     arms += [Arm("random-long", crawl=True, budget=size.long)]
     told = f", which name {size.stated.examples} posts of other forums as good," if size.stated.examples else ""
@@ -244,6 +258,7 @@ def confirmatory_plan(size: Size) -> Plan:
         told += f" give each group of pages as much of the budget as it has of them and weigh novelty by {size.stated.novelty},"
     if size.name:
         told += f" have a floor of {size.stated.floor} and weigh novelty by {size.stated.novelty},"
+    told += f" want pages that are at least {size.stated.likeness:.2f} like those," if size.stated.likeness else ""
     of = f" of {size.pages:,} pages" if size.pages > POOL15.pages else ""
     hypothesis = (
         f"On a crawl-like pool{of}, at equal tokens, pages chosen by the priors{told} give fewer bits per byte on clean held-out posts, "
@@ -255,7 +270,7 @@ def confirmatory_plan(size: Size) -> Plan:
 
 def urgency(plan: Plan) -> list[tuple[Arm, int]]:
     """The cells by what the table's first rows need; an order of work, which no result changes."""
-    order = ["random", "priors", "leaked", "random-long", "diversity-only", "quality-only", *SINGLE[2:], "cleaned", *PEERS]
+    order = ["random", "priors", "leaked", "random-long", "likeness-only", "diversity-only", "quality-only", *SINGLE[2:], "cleaned", *PEERS]
     rank = {name: at for at, name in enumerate(order)}
     first = ("random", "priors")  # seed by seed, so that there is a pair to compare after each
     return sorted(
@@ -287,11 +302,10 @@ def crawl_material(
     pool = crawl_pool(posts, web, seed=plan.pool_seed, pages=size.pages, labels=labels)
     data, stated = _prepared(f"{plan.pool_seed}-{size.pages}-{len(labels)}", pool.rows), size.stated
     good = examples(posts, labels, stated.examples) if stated.examples else None
-    worth = judged(data, good) if good else data.quality
-    pages = data.pages.add_column("quality", worth.tolist())
+    pages = judged(data, good) if good else data.pages.add_column("quality", data.quality.tolist())
     held = Dataset.from_list([{"id": row["id"], "text": row["text"], "label": row["label"]} for row in pool.held])
     crawl = Dataset.from_list([{"id": row["id"], "text": row["text"]} for row in pool.rows])
-    priors, wanted = default().turned(floor=stated.floor, novelty=stated.novelty), None
+    priors, wanted = default().turned(floor=stated.floor, novelty=stated.novelty, likeness=stated.likeness), None
     if good and stated.weighted:
         weights = shares_of(good, data)
         priors = replace(priors, topics=weights)
@@ -334,9 +348,10 @@ def shares_of(good: Dataset, data: Prepared) -> dict[str, float]:
     return {str(group): float(count) for group, count in zip(groups, counts, strict=True)}
 
 
-def judged(data: Prepared, good: Dataset) -> np.ndarray:
-    """Quality of the pool's pages by a scorer that learnt from other examples than the bundled ones."""
-    return np.asarray(quality.score(data.pages, data.vectors, default(), good=good, seed=SEED).table["quality"])
+def judged(data: Prepared, good: Dataset) -> Dataset:
+    """The pool's pages with quality and likeness by a scorer that learnt from other examples than the bundled ones."""
+    table = quality.score(data.pages, data.vectors, default(), good=good, seed=SEED).table
+    return data.pages.add_column("quality", table["quality"][:]).add_column("likeness", table["likeness"][:])
 
 
 def _prepared(name: str, rows: list[dict[str, Any]]) -> Prepared:
@@ -382,9 +397,10 @@ def natural_material(plan: Plan, posts: list[dict[str, Any]], labels: list[str],
     ]
     held, free = rows[:held_size], rows[held_size:]
     data, stated = _prepared(f"natural-{SEED}-{len(free)}-{len(labels)}", free), size.stated
-    worth = judged(data, examples(posts, labels, stated.examples)) if stated.examples else data.quality
+    good = examples(posts, labels, stated.examples) if stated.examples else None
+    pages = judged(data, good) if good else data.pages.add_column("quality", data.quality.tolist())
     return experiment.material(
-        plan, data.pages.add_column("quality", worth.tolist()), data.vectors, default().turned(floor=stated.floor, novelty=stated.novelty),
+        plan, pages, data.vectors, default().turned(floor=stated.floor, novelty=stated.novelty, likeness=stated.likeness),
         labels=data.group.tolist(), held=Dataset.from_list([{"id": r["id"], "text": r["text"]} for r in held]),
         held_labels=[r["label"] for r in held], crawl=Dataset.from_list([{"id": r["id"], "text": r["text"]} for r in free]),
     )  # fmt: skip
@@ -413,6 +429,7 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
     what = f"{size.model}, {size.tokens:,} tokens an arm, sets of {size.set_tokens:,}, a pool of {size.pages:,} pages, labels not tuned on"
     what += f"; the priors name {size.stated.examples} posts of other labels as good" if size.stated.examples else ""
     what += f", a floor of {size.stated.floor}, novelty {size.stated.novelty}" if size.name else ""
+    what += f", likeness {size.stated.likeness:.2f}" if size.stated.likeness else ""
     what += (
         f", and weigh each group of pages by how many of them stand nearest to it; novelty {size.stated.novelty}"
         if size.stated.weighted
@@ -429,7 +446,7 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
                 how=f"mean over seeds, {int((result.cells['arm'] == arm).sum())} in number; the same plan")
         for arm in means.index
     ]  # fmt: skip
-    counts, rivals = result.cells["arm"].value_counts(), (*SINGLE, "cleaned")
+    counts, rivals = result.cells["arm"].value_counts(), (*SINGLE, *(["likeness-only"] if size.stated.likeness else []), "cleaned")
     done = [arm for arm in rivals if counts.get(arm, 0) >= len(size.seeds)]
     if done:
         best = min(done, key=lambda arm: means[arm])

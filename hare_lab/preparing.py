@@ -65,7 +65,7 @@ def prepare(mapped: Dataset, scores: Dataset, placed: Dataset, leakage: Dataset,
     Parameters
     ----------
     mapped : Dataset with `id` and `text`
-    scores : Dataset with `id`, `quality` and `rules_failed`
+    scores : Dataset with `id`, `quality`, `likeness` and `rules_failed`
     placed : Dataset with `id`, `topic` and `topic_similarity`
     leakage : Dataset with `id`, `leak` and `leaked`
     tokenizer : what tokens are counted with, as `corpus.token_counts` takes it
@@ -80,7 +80,7 @@ def prepare(mapped: Dataset, scores: Dataset, placed: Dataset, leakage: Dataset,
     columns: dict[str, pa.Array] = {}
     ids = mapped["id"][:]
     tables = {
-        "scores": (scores, "quality", "rules_failed"),
+        "scores": (scores, "quality", "likeness", "rules_failed"),
         "placed": (placed, "topic", "topic_similarity"),
         "leakage": (leakage, "leak", "leaked"),
     }

@@ -64,10 +64,13 @@ class Duplication:
 class Quality:
     """What counts as good text: a floor for the learned score and the thresholds of the published rules.
 
-    `good` names pages to learn from: a path, or `sample` for the bundled reference pages.
+    `good` names pages to learn from: a path, or `sample` for the bundled reference pages. `likeness` is how likely a page must be one of
+    them rather than one of the corpus, were either as likely; 0 asks for nothing, and 1/3 for a kind that is at least half as frequent
+    among the good pages as in the corpus.
     """
 
     floor: float = 0.3
+    likeness: float = 0.0
     good: str = "sample"
     rules: Mapping[str, float] = field(default_factory=dict)
 
@@ -149,10 +152,11 @@ class Priors:
         *,
         topics: Mapping[str, float] | None = None,
         floor: float | None = None,
+        likeness: float | None = None,
         novelty: float | None = None,
         tokens: int | None = None,
     ) -> Priors:
-        """The same statement with some of it changed: weights of topics, the floor of quality, the weight of novelty, the budget.
+        """The same statement with some of it changed: weights of topics, the floors of quality, the weight of novelty, the budget.
 
         Raises
         ------
@@ -163,7 +167,11 @@ class Priors:
             self,
             topics={**self.topics, **(topics or {})},
             tokens=self.tokens if tokens is None else tokens,
-            quality=self.quality if floor is None else dataclasses.replace(self.quality, floor=floor),
+            quality=dataclasses.replace(
+                self.quality,
+                floor=self.quality.floor if floor is None else floor,
+                likeness=self.quality.likeness if likeness is None else likeness,
+            ),
             duplication=self.duplication if novelty is None else dataclasses.replace(self.duplication, novelty=novelty),
         )
 
@@ -317,6 +325,7 @@ def _check(priors: Priors) -> None:
     if priors.tokens <= 0:
         raise InputError(f'"tokens" is {priors.tokens}; the budget must be above 0')
     shares = {**{f"duplication.{k}": v for k, v in vars(priors.duplication).items()}, "quality.floor": priors.quality.floor,
+              "quality.likeness": priors.quality.likeness,
               "leakage.overlap": priors.leakage.overlap, "cleaning.language_confidence": priors.cleaning.language_confidence}  # fmt: skip
     for key, share in shares.items():
         if not 0 <= share <= 1:

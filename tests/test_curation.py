@@ -38,7 +38,7 @@ def corpus(rng, count=1_200, dimension=32, shares=(0.6, 0.2, 0.1, 0.05, 0.05)):
         {
             "id": [f"p{row:04}" for row in range(count)], "text": [f"text {row}" for row in range(count)], "title": [""] * count,
             "source": ["docs/a" if row % 3 else "<b>crawl</b>|x" for row in range(count)], "topic": topic, "quality": rng.random(count),
-            "leaked": rng.random(count) < 0.05, "tokens": rng.integers(50, 400, count),
+            "likeness": rng.random(count), "leaked": rng.random(count) < 0.05, "tokens": rng.integers(50, 400, count),
         }
     )  # fmt: skip
     return pages, unit(rng.normal(size=(count, dimension)))
@@ -168,6 +168,25 @@ def test_every_method_keeps_to_the_budget_keeps_no_leak_and_gives_every_page_one
 @pytest.mark.parametrize("method", curation.METHODS)
 def test_a_choice_is_the_same_each_time(prepared, method):
     assert curate(prepared, method, seed=3).choices.equals(curate(prepared, method, seed=3).choices)
+
+
+def test_pages_unlike_the_good_ones_stay_out_where_the_priors_ask_for_likeness_and_in_no_other_method(prepared):
+    pages, vectors = prepared
+    asking = Priors().turned(likeness=0.4)
+    found, unasked = curate(prepared, priors=asking), curate(prepared)
+    unlike = np.array(pages["likeness"]) < 0.4
+    assert not found.choices["kept"][unlike].any() and unasked.choices["kept"][unlike].any()
+    told = found.choices[found.choices["cause"] == "unlike the good pages"]
+    assert unlike[told.index].all() and (told["quality"] >= 0.3).all()
+    row = told.index[0]
+    assert told["reason"][row] == f"likeness {pages['likeness'][row]:.2f} to the good pages is below 0.40"
+    assert curate(prepared, "quality-only", priors=asking).choices.equals(curate(prepared, "quality-only").choices)
+    with pytest.raises(InputError, match=r'no column "likeness"; pass likeness=\.\.\., which quality\.score makes'):
+        curate((pages.remove_columns("likeness"), vectors), priors=asking)
+    with pytest.raises(InputError, match=r"the likeness of row 0 is 2\.0"):
+        curate(prepared, "top-likeness", likeness=[2.0] * len(pages))
+    best = np.array(pages["likeness"])[curate(prepared, "top-likeness").choices["kept"]]
+    assert best.min() > 0.7
 
 
 @pytest.mark.parametrize("method", ["random", "cluster-balanced", "density"])
@@ -440,7 +459,9 @@ def test_an_engine_that_is_not_there_is_named_before_anything_is_read(tmp_path):
 def known_of(pages):
     ids = pages["id"][:]
     return {
-        "scores": Dataset.from_dict({"id": ids, "quality": pages["quality"][:], "rules_failed": [""] * len(ids)}),
+        "scores": Dataset.from_dict(
+            {"id": ids, "quality": pages["quality"][:], "likeness": pages["likeness"][:], "rules_failed": [""] * len(ids)}
+        ),
         "placed": Dataset.from_dict({"id": ids, "topic": pages["topic"][:], "topic_similarity": [0.5] * len(ids)}),
         "leakage": Dataset.from_dict({"id": ids, "leak": [0.0] * len(ids), "leaked": pages["leaked"][:]}),
     }

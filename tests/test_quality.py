@@ -192,7 +192,21 @@ def test_quality_is_the_standing_in_the_pool_and_likeness_is_calibrated(bundled)
     pool = np.sort(fitted.quality[tier != "reference"])
     np.testing.assert_allclose(pool, (np.arange(len(pool)) + 0.5) / len(pool), atol=0.01)
     assert fitted.calibration_error < 0.06
-    assert np.corrcoef(np.argsort(np.argsort(fitted.quality)), np.argsort(np.argsort(fitted.likeness)))[0, 1] > 0.98
+    assert quality.auc(tier == "reference", fitted.likeness) > quality.auc(tier == "reference", fitted.quality) > 0.85
+
+
+def test_likeness_follows_the_examples_where_quality_does_not():
+    """Short good pages among longer ones of other kinds: they are told apart, though a long page is no worse for its length."""
+    rng = np.random.default_rng(3)
+    asked = [f"I asked my friend {n} about it, and I don't know what she meant. Can you help me?" for n in rng.integers(0, 10**6, 120)]
+    told = [f"{PROSE} {PROSE} It was said by {n}." for n in rng.integers(0, 10**6, 120)]
+    scores = quality.score(
+        pages(asked[:60] + told), vectors(180), priors.default(), good=pages(asked[60:]), good_vectors=vectors(60, 1)
+    ).table.to_pandas()
+    like = np.arange(180) < 60
+    assert quality.auc(like, scores["likeness"]) > 0.97
+    assert quality.auc(like, scores["quality"]) < 0.5
+    assert scores["likeness"][like].median() > 1 / 3 > scores["likeness"][~like].median()
 
 
 def test_no_opinion_is_turned_upside_down_and_length_is_not_learnt(bundled):
@@ -245,7 +259,7 @@ def test_folds_leave_out_whole_groups_and_always_leave_both_kinds(seed, groups):
 def test_reasons_add_up_and_name_what_is_wrong(bundled):
     scorer = bundled[2].scorer
     told = scorer.explain(MENU)
-    assert told.opinions["adds"].sum() == pytest.approx(float(scorer.raw([MENU])[0]))
+    assert told.opinions["adds"].sum() == pytest.approx(float(scorer.opinions([MENU])[0] @ scorer.weights))
     assert told.quality == pytest.approx(float(scorer.score([MENU])[0])) and told.quality < 0.2
     assert told.opinions.set_index("opinion").loc["prose", "adds"] < 0
     assert "stands out" in told._repr_html_() and told.figure().data

@@ -6,7 +6,7 @@
     clusters.layout           # float32 (n, 2)
     clusters.report           # how many, how large, what share is unclustered, how long it took
 
-Clusters are communities of the graph of nearest neighbours, sharpened once by the directions that tell first, finer
+Clusters are communities of the graph of nearest neighbours, sharpened by the directions that tell first, finer
 groupings apart, at the resolution at which random halves of the graph agree most. The map is drawn from the neighbours in
 the vectors as they came, so its islands owe nothing to the clusters. `neighbours` finds neighbours, `communities` groups
 them, `belonging` says how strongly a page belongs, `layout` draws, `fit` wires them together. What was tried, and how the

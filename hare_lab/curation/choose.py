@@ -1,8 +1,8 @@
 """Which pages make the concise set?
 
-Five causes keep a page out, looked at in this order: it overlaps a benchmark, its quality is below the floor, nobody asked for
-its topic, its topic has better ones in plenty, or others of its topic are worth more to the set. A page that is in, is in because
-its topic had room for it when its turn came. Each page is told its own.
+Six causes keep a page out, looked at in this order: it overlaps a benchmark, its quality is below the floor, it is too unlike the
+pages that were named as good, nobody asked for its topic, its topic has better ones in plenty, or others of its topic are worth more
+to the set. A page that is in, is in because its topic had room for it when its turn came. Each page is told its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hare_lab.curation.given import Given, Topics, checked_budget, checked_vecto
 from hare_lab.curation.peers import ORDERS
 from hare_lab.curation.quotas import fill, water_fill
 from hare_lab.curation.report import Curated
-from hare_lab.curation.verdict import BELOW, CAUSES, FULL, KEPT, LATE, LEAKED, LOW, NO_ROOM, REPEATS, UNWANTED, Verdict, account, in_words
+from hare_lab.curation.verdict import CAUSES, Cause, Verdict, account, in_words
 from hare_lab.curation.worth import COST, LEAST, Worth, dearness, worth_in_turn
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
@@ -32,6 +32,7 @@ QUOTAS: dict[str, tuple[float | None, bool]] = {
     "priors": (None, True), "diversity-only": (1.0, False), "quality-only": (0.0, True), "cluster-balanced": (None, False),
 }  # fmt: skip
 METHODS = (*QUOTAS, *ORDERS)
+LIKENESS = "top-likeness"  # the one order that asks for likeness
 UNEVEN = 0.25  # the part of a topic that is below its own level ...
 PLENTY = 2.0  # ... and goes where what is left is so many times its share
 GROUPS_PLENTY = 4.0  # groups that nobody named: of all pages the best, so many times as many as the budget has room for
@@ -44,6 +45,7 @@ def curate(
     *,
     topic: Sequence[Any] | np.ndarray | None = None,
     quality: Sequence[float] | np.ndarray | None = None,
+    likeness: Sequence[float] | np.ndarray | None = None,
     leaked: Sequence[bool] | np.ndarray | None = None,
     tokens: Sequence[int] | np.ndarray | None = None,
     taxonomy: Sequence[Topic] | None = None,
@@ -60,10 +62,11 @@ def curate(
 
     Parameters
     ----------
-    pages : Dataset with `id`, and the columns of the next four where those are not given
+    pages : Dataset with `id`, and the columns of the next five where those are not given
     vectors : float array of shape (n_pages, dim), rows of length 1
     topic : one label a page; ids of the taxonomy or "other", or any groups, such as `nearest_cluster`, if no taxonomy is given
     quality : one score a page, 0 to 1
+    likeness : how likely each page is one of the good ones, 0 to 1; looked at where the priors ask for some, and by "top-likeness"
     leaked : whether a page overlaps a benchmark; none does where neither this nor the column is there
     tokens : tokens of each page; counted with the priors' tokenizer where neither this nor the column is there
     taxonomy : the topics that the labels name, with their weights
@@ -79,10 +82,11 @@ def curate(
         weigh a topic that the taxonomy does not have.
     """
     start = time.perf_counter()
-    given = columns(pages, priors, topic, quality, leaked, tokens)
-    limit = checked_budget(priors.tokens if budget is None else budget, given.tokens)
     if method not in METHODS:
         raise InputError(f'curation: method "{method}" is unknown; choose one of {", ".join(METHODS)}')
+    asks = method == LIKENESS or (method == "priors" and priors.quality.likeness > 0)
+    given = columns(pages, priors, topic, quality, likeness, leaked, tokens, asks=asks)
+    limit = checked_budget(priors.tokens if budget is None else budget, given.tokens)
     checked = checked_vectors(vectors, len(given.ids))
     topics = topics_of(priors, given.labels, taxonomy)
     choose = _by_quota if method in QUOTAS else _by_order
@@ -103,18 +107,20 @@ def _by_quota(given: Given, vectors: np.ndarray, topics: Topics, priors: Priors,
     novelty = priors.duplication.novelty if novelty is None else novelty
     floor = priors.quality.floor if good else 0.0
     weights = np.ones(len(topics.labels)) if method == "cluster-balanced" else topics.weights
-    cause = np.full(len(given.ids), FULL)
-    cause[weights[topics.of] == 0] = UNWANTED
-    cause[given.quality < floor] = LOW
-    cause[given.leaked] = LEAKED
-    fit = cause == FULL
+    cause = np.full(len(given.ids), Cause.FULL)
+    cause[weights[topics.of] == 0] = Cause.UNWANTED
+    if given.likeness is not None:
+        cause[given.likeness < priors.quality.likeness] = Cause.UNLIKE
+    cause[given.quality < floor] = Cause.LOW
+    cause[given.leaked] = Cause.LEAKED
+    fit = cause == Cause.FULL
     available = np.bincount(topics.of, np.where(fit, given.tokens, 0), len(weights))
     quotas = water_fill(weights, available, limit)
     levels = _levels(given, topics, fit, quotas, limit) if good else np.zeros(len(weights))
-    cause[fit & (given.quality < levels[topics.of])] = BELOW
-    available = np.bincount(topics.of, np.where(cause == FULL, given.tokens, 0), len(weights))
+    cause[fit & (given.quality < levels[topics.of])] = Cause.BELOW
+    available = np.bincount(topics.of, np.where(cause == Cause.FULL, given.tokens, 0), len(weights))
     quotas = water_fill(weights, available, limit)
-    group = np.where(cause == FULL, topics.of, -1)
+    group = np.where(cause == Cause.FULL, topics.of, -1)
     if method == "cluster-balanced":
         chance = np.random.default_rng(seed).random(len(group))
         turn = Worth(chance, np.zeros(len(group), np.float32), np.full(len(group), -1))
@@ -123,36 +129,38 @@ def _by_quota(given: Given, vectors: np.ndarray, topics: Topics, priors: Priors,
     kept = fill(group, turn.worth, given.tokens, quotas, limit)
     last = np.full(len(weights), np.inf)  # the worth of the last page kept of each topic
     np.minimum.at(last, topics.of[kept], turn.worth[kept])
-    out = (cause == FULL) & ~kept
+    out = (cause == Cause.FULL) & ~kept
     usual = np.median(turn.likeness[kept]) if kept.any() else 0.0  # had it been as new as kept pages usually are, would it be in?
     base = np.clip(given.quality if good else 1.0, LEAST, 1) ** (1 - novelty) * (1 - usual) ** novelty
     base = base * np.exp(-COST * dearness(given.tokens, group))
     nearest_kept = (turn.nearest >= 0) & kept[turn.nearest]
-    cause[out & nearest_kept & (turn.likeness > usual) & (base >= last[topics.of])] = REPEATS
-    cause[out & (turn.worth > last[topics.of])] = NO_ROOM
-    cause[out & ~np.isfinite(last[topics.of])] = NO_ROOM
-    cause[kept] = KEPT
+    cause[out & nearest_kept & (turn.likeness > usual) & (base >= last[topics.of])] = Cause.REPEATS
+    cause[out & (turn.worth > last[topics.of])] = Cause.NO_ROOM
+    cause[out & ~np.isfinite(last[topics.of])] = Cause.NO_ROOM
+    cause[kept] = Cause.KEPT
     needed = quotas >= available  # topics of which every fit page is in
-    said = in_words(given, topics, turn, cause, floor, levels, last, needed, "drawn at random" if method == "cluster-balanced" else "")
+    drawn = "drawn at random" if method == "cluster-balanced" else ""
+    said = in_words(given, topics, turn, cause, (floor, priors.quality.likeness), levels, last, needed, drawn)
     return Verdict(kept, cause, said, turn.worth, available)
 
 
 def _by_order(given: Given, vectors: np.ndarray, topics: Topics, priors: Priors, limit: int, method: str, seed: int) -> Verdict:
     """The first pages of a published order."""
     clean = np.flatnonzero(~given.leaked)
-    order = clean[ORDERS[method](np.asarray(vectors[clean], np.float32), given.quality[clean], seed)]
+    score = given.likeness if given.likeness is not None else given.quality
+    order = clean[ORDERS[method](np.asarray(vectors[clean], np.float32), score[clean], seed)]
     place = np.zeros(len(given.ids), np.int64)
     place[order] = np.arange(1, len(order) + 1)
     worth = np.where(place > 0, 1 - (place - 1) / max(len(order), 1), 0.0)
     kept = fill(np.where(given.leaked, -1, 0), worth, given.tokens, np.array([float(limit)]), limit)
     last = int(place[kept].max()) if kept.any() else 0
-    cause = np.where(kept, KEPT, np.where(given.leaked, LEAKED, np.where(place < last, NO_ROOM, LATE)))
+    cause = np.where(kept, Cause.KEPT, np.where(given.leaked, Cause.LEAKED, np.where(place < last, Cause.NO_ROOM, Cause.LATE)))
     of = f"of {len(order):,} by {method}"
     words = {
-        KEPT: lambda row: f"kept: number {place[row]:,} {of}",
-        LEAKED: lambda row: "overlaps a benchmark",
-        NO_ROOM: lambda row: f"its {given.tokens[row]:,} tokens were more than was left of the budget",
-        LATE: lambda row: f"number {place[row]:,} {of}; the budget ended at number {last:,}",
+        Cause.KEPT: lambda row: f"kept: number {place[row]:,} {of}",
+        Cause.LEAKED: lambda row: "overlaps a benchmark",
+        Cause.NO_ROOM: lambda row: f"its {given.tokens[row]:,} tokens were more than was left of the budget",
+        Cause.LATE: lambda row: f"number {place[row]:,} {of}; the budget ended at number {last:,}",
     }
     said = [words[why](row) for row, why in enumerate(cause.tolist())]
     return Verdict(kept, cause, said, worth, np.bincount(topics.of, np.where(given.leaked, 0, given.tokens), len(topics.labels)))

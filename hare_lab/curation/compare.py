@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hare_lab.curation.choose import METHODS, curate
+from hare_lab.curation.choose import LIKENESS, METHODS, curate
 from hare_lab.curation.peers import ORDERS
 from hare_lab.curation.quotas import fill
 from hare_lab.diversity import effective_number, vendi_score
@@ -25,7 +25,7 @@ def compare(
     priors: Priors,
     budgets: Sequence[int],
     *,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] | None = None,
     seed: int = 0,
     **given: Any,
 ) -> pd.DataFrame:
@@ -35,8 +35,8 @@ def compare(
     ----------
     pages, vectors, priors : as `curate` takes them
     budgets : tokens of the sets
-    methods : some of METHODS
-    given : topic, quality, leaked, tokens and taxonomy, as `curate` takes them
+    methods : some of METHODS; None: all, "top-likeness" only where the likeness is known
+    given : topic, quality, likeness, leaked, tokens and taxonomy, as `curate` takes them
 
     Returns
     -------
@@ -50,8 +50,9 @@ def compare(
     """
     if not budgets:
         raise InputError("curation: no budget to compare at; give at least one number of tokens")
+    known = "likeness" in pages.column_names or given.get("likeness") is not None
     rows = []
-    for method in methods:
+    for method in methods if methods is not None else (method for method in METHODS if known or method != LIKENESS):
         largest = curate(pages, vectors, priors, budget=max(budgets), method=method, seed=seed, **given).choices
         for budget in budgets:
             if method in ORDERS:  # the order is the same at every budget, so only the end of it is looked for again

@@ -25,6 +25,7 @@ class Given:
     ids: list[str]
     labels: np.ndarray
     quality: np.ndarray
+    likeness: np.ndarray | None
     leaked: np.ndarray
     tokens: np.ndarray
 
@@ -58,8 +59,10 @@ def topics_of(priors: Priors, labels: np.ndarray, taxonomy: Sequence[Topic] | No
     return Topics(list(weights), [told[label] for label in weights], np.array(list(weights.values())), of, named=True)
 
 
-def columns(pages: Dataset, priors: Priors, topic: Any, quality: Any, leaked: Any, tokens: Any) -> Given:
-    """Each column as it was given, or that of the pages, checked."""
+def columns(
+    pages: Dataset, priors: Priors, topic: Any, quality: Any, likeness: Any, leaked: Any, tokens: Any, *, asks: bool = False
+) -> Given:
+    """Each column as it was given, or that of the pages, checked; the likeness where the choice asks for it."""
     if "id" not in pages.column_names:
         raise InputError(f'curation: the pages have no column "id" (they have {", ".join(pages.column_names)}); use corpus.load')
     ids, count = pages["id"][:], len(pages)
@@ -75,10 +78,16 @@ def columns(pages: Dataset, priors: Priors, topic: Any, quality: Any, leaked: An
         return values
 
     labels = np.array([str(label) for label in column("topic", topic, "coverage (or clustering: nearest_cluster)")])
-    scores = _numbers(column("quality", quality, "quality.score"), "quality", float)
-    bad = ~((scores >= 0) & (scores <= 1))
-    if bad.any():
-        raise InputError(f"curation: the quality of row {int(bad.argmax())} is {scores[bad.argmax()]}; scores lie between 0 and 1")
+
+    def scores(name: str, given: Any) -> np.ndarray:
+        values = _numbers(column(name, given, "quality.score"), name, float)
+        bad = ~((values >= 0) & (values <= 1))
+        if bad.any():
+            raise InputError(f"curation: the {name} of row {int(bad.argmax())} is {values[bad.argmax()]}; scores lie between 0 and 1")
+        return values
+
+    good = scores("quality", quality)
+    alike = scores("likeness", likeness) if asks else None
     leaks = column("leaked", leaked)
     sizes = column("tokens", tokens)
     if sizes is None:
@@ -86,7 +95,7 @@ def columns(pages: Dataset, priors: Priors, topic: Any, quality: Any, leaked: An
     sizes = _numbers(sizes, "tokens", np.int64)
     if (sizes < 0).any():
         raise InputError(f"curation: row {int((sizes < 0).argmax())} has {sizes.min()} tokens; count them with corpus.token_counts")
-    return Given(ids, labels, scores, np.zeros(count, bool) if leaks is None else _flags(leaks), sizes)
+    return Given(ids, labels, good, alike, np.zeros(count, bool) if leaks is None else _flags(leaks), sizes)
 
 
 def _numbers(values: Any, name: str, kind: Any) -> np.ndarray:

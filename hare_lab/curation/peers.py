@@ -27,8 +27,7 @@ def top_quality(vectors: np.ndarray, quality: np.ndarray, seed: int) -> np.ndarr
 
     References
     ----------
-    Li et al. (2024), "DataComp-LM", arXiv:2406.11794, section 4.4; Penedo et al. (2024), "The FineWeb datasets", arXiv:2406.17557,
-    section 4.
+    Penedo et al. (2024), "The FineWeb datasets", arXiv:2406.17557, section 4.
     """
     return np.lexsort((np.arange(len(quality)), -quality))
 
@@ -84,8 +83,18 @@ def density(vectors: np.ndarray, quality: np.ndarray, seed: int) -> np.ndarray:
     return np.argsort(chance, kind="stable")  # a draw without replacement, in proportion to 1 / density
 
 
+def top_likeness(vectors: np.ndarray, likeness: np.ndarray, seed: int) -> np.ndarray:
+    """The pages most like those that were named as good, by a classifier that tells these from the pool, whatever they are about.
+
+    References
+    ----------
+    Li et al. (2024), "DataComp-LM", arXiv:2406.11794, section 4.4.
+    """
+    return top_quality(vectors, likeness, seed)
+
+
 ORDERS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
-    "random": random_order, "top-quality": top_quality, "semdedup": semdedup, "d4": d4, "density": density,
+    "random": random_order, "top-quality": top_quality, "top-likeness": top_likeness, "semdedup": semdedup, "d4": d4, "density": density,
 }  # fmt: skip
 
 

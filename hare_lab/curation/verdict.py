@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,10 @@ from hare_lab.curation.worth import Worth
 from hare_lab.diversity import effective_number
 
 CAUSES = (
-    "kept", "leaked", "below the floor", "topic not wanted", "below its level", "repeats a page", "topic full", "no room",
-    "budget full",
+    "kept", "leaked", "below the floor", "unlike the good pages", "topic not wanted", "below its level", "repeats a page", "topic full",
+    "no room", "budget full",
 )  # fmt: skip
-KEPT, LEAKED, LOW, UNWANTED, BELOW, REPEATS, FULL, NO_ROOM, LATE = range(len(CAUSES))
+Cause = IntEnum("Cause", "KEPT LEAKED LOW UNLIKE UNWANTED BELOW REPEATS FULL NO_ROOM LATE", start=0)
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class Verdict:
 
 
 def in_words(
-    given: Given, topics: Topics, turn: Worth, cause: np.ndarray, floor: float, levels: np.ndarray, last: np.ndarray,
+    given: Given, topics: Topics, turn: Worth, cause: np.ndarray, floors: tuple[float, float], levels: np.ndarray, last: np.ndarray,
     needed: np.ndarray, drawn: str,
 ) -> list[str]:  # fmt: skip
-    """The reason of each page."""
+    """The reason of each page; `floors` are those of quality and of likeness."""
+    floor, least = floors
+    alike = [] if given.likeness is None else given.likeness.tolist()
     quality, like, near, ids = given.quality.tolist(), turn.likeness.tolist(), turn.nearest.tolist(), given.ids
     of, worth, tokens = topics.of.tolist(), turn.worth.tolist(), given.tokens.tolist()
 
@@ -49,14 +52,17 @@ def in_words(
         return f"kept for {name}: {drawn or f'quality {quality[row]:.2f}, {new}'}"
 
     words = {
-        KEPT: kept,
-        LEAKED: lambda row: "overlaps a benchmark",
-        LOW: lambda row: f"quality {quality[row]:.2f} is below the floor of {floor:.2f}",
-        UNWANTED: lambda row: f"the priors don't ask for {topics.names[of[row]]}",
-        BELOW: lambda row: f"quality {quality[row]:.2f} is below {levels[of[row]]:.2f}: there is plenty above it{among[of[row]]}",
-        REPEATS: lambda row: f"{like[row]:.2f} like {ids[near[row]]}, which is kept",
-        FULL: lambda row: f"{topics.names[of[row]]} is full of pages worth more: {worth[row]:.2f} against {last[of[row]]:.2f} or more",
-        NO_ROOM: lambda row: f"its {tokens[row]:,} tokens were more than was left for {topics.names[of[row]]}",
+        Cause.KEPT: kept,
+        Cause.LEAKED: lambda row: "overlaps a benchmark",
+        Cause.LOW: lambda row: f"quality {quality[row]:.2f} is below the floor of {floor:.2f}",
+        Cause.UNLIKE: lambda row: f"likeness {alike[row]:.2f} to the good pages is below {least:.2f}",
+        Cause.UNWANTED: lambda row: f"the priors don't ask for {topics.names[of[row]]}",
+        Cause.BELOW: lambda row: f"quality {quality[row]:.2f} is below {levels[of[row]]:.2f}: there is plenty above it{among[of[row]]}",
+        Cause.REPEATS: lambda row: f"{like[row]:.2f} like {ids[near[row]]}, which is kept",
+        Cause.FULL: lambda row: (
+            f"{topics.names[of[row]]} is full of pages worth more: {worth[row]:.2f} against {last[of[row]]:.2f} or more"
+        ),
+        Cause.NO_ROOM: lambda row: f"its {tokens[row]:,} tokens were more than was left for {topics.names[of[row]]}",
     }
     return [words[why](row) for row, why in enumerate(cause.tolist())]
 
@@ -88,7 +94,7 @@ def account(choices: pd.DataFrame, verdict: Verdict, topics: Topics, limit: int,
     remaining = every.copy()
     for at, name in enumerate(CAUSES):
         gone = verdict.cause == at
-        if at != KEPT and gone.any():
+        if at != Cause.KEPT and gone.any():
             remaining &= ~gone
             left -= int(gone.sum())
             funnel.append({"step": name, "pages": left, "removed": int(gone.sum()), "tokens": int(tokens[remaining].sum())})

@@ -21,7 +21,7 @@ from hare_lab.errors import InputError
 from hare_lab.quality.evidence import LIMITS, Bools, Evidence, Floats, Scale, evidence, scale
 from hare_lab.quality.learning import Ints, Learnt, Space, space
 from hare_lab.quality.rules import need_words
-from hare_lab.quality.scorer import OPINIONS, Scorer, probability, standing
+from hare_lab.quality.scorer import OPINIONS, Scorer, likeness, standing
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -88,31 +88,26 @@ def fit(
     told = scale(known.counts, good)
     aspects = told.of(known.counts)
     learnt = Learnt(known, good, fold, folds, residual)
-    logits = np.zeros(len(known))
+    raised, alike = np.zeros(len(known)), np.zeros(len(known))
     for left in range(folds):
         inside, out = fold != left, fold == left
         raw = learnt.crossfit(fold, left)
         centre, spread = _middle(raw[inside], good[inside])
         opinions = np.column_stack([aspects, np.clip((raw - centre) / spread, *LIMITS)])
-        weights = _weights(opinions[inside], good[inside])
-        logits[out] = opinions[out] @ weights
-    likeness = np.zeros(len(known))
-    for left in range(folds):
-        out = fold == left
-        likeness[out] = probability(logits[out], *_platt(logits[~out], good[~out]))
-    pool = np.sort(logits[~good])
-    scorer = _final(good, fold, told, aspects, learnt, subjectless, _platt(logits, good), pool)
-    return Fitted(scorer, standing(logits, pool), likeness, calibration_error(likeness, good), int(good.sum()))
+        raised[out] = opinions[out] @ _weights(opinions[inside], good[inside])
+        alike[out] = likeness(opinions[out], _likely(opinions[inside], good[inside]))
+    pool = np.sort(raised[~good])
+    scorer = _final(good, fold, told, aspects, learnt, subjectless, pool)
+    return Fitted(scorer, standing(raised, pool), alike, calibration_error(alike, good), int(good.sum()))
 
 
-def _final(good: Bools, fold: Ints, told: Scale, aspects: Floats, learnt: Learnt, subjectless: Space | None,
-           calibration: tuple[float, float], pool: Floats) -> Scorer:  # fmt: skip
+def _final(good: Bools, fold: Ints, told: Scale, aspects: Floats, learnt: Learnt, subjectless: Space | None, pool: Floats) -> Scorer:
     """The scorer for new pages: opinions from all pages, weights from what each fold's opinion was without it."""
     raw = learnt.crossfit(fold)
     centre, spread = _middle(raw, good)
-    weights = _weights(np.column_stack([aspects, np.clip((raw - centre) / spread, *LIMITS)]), good)
+    opinions = np.column_stack([aspects, np.clip((raw - centre) / spread, *LIMITS)])
     ratio, direction = learnt.model(())
-    return Scorer(told, ratio, direction, subjectless, (centre, spread), weights, *calibration, pool)
+    return Scorer(told, ratio, direction, subjectless, (centre, spread), _weights(opinions, good), _likely(opinions, good), pool)
 
 
 def train(
@@ -220,16 +215,15 @@ def _weights(opinions: Floats, good: Bools) -> Floats:
     return np.concatenate([[1.0], weights / (spread if spread > 1e-9 else 1.0)])
 
 
-def _platt(logits: Floats, good: Bools) -> tuple[float, float]:
-    """Slope and level that turn log-odds into probabilities at even odds; the targets are drawn in a little (Platt 1999)."""
-    from scipy.optimize import minimize
+def _likely(opinions: Floats, good: Bools) -> Floats:
+    """What a standard deviation of each opinion adds to the log-odds of being a good page, and where they start.
 
-    share = np.where(good, 0.5 / good.sum(), 0.5 / (~good).sum())
-    target = np.where(good, (good.sum() + 1) / (good.sum() + 2), 1 / ((~good).sum() + 2))
+    Logistic regression with both kinds of page counting equally, as by as many of each as there are of the fewer, each weight held at
+    nothing by a normal prior of variance 1. Signs are free: what tells the good pages apart need not be what makes them good.
+    """
+    from sklearn.linear_model import LogisticRegression
 
-    def loss(values: Floats) -> float:
-        margin = values[0] * logits + values[1]
-        return float(share @ (np.logaddexp(0, margin) - target * margin))
-
-    slope, level = minimize(loss, np.array([1.0, 0.0]), method="L-BFGS-B", bounds=[(1e-3, 20), (None, None)]).x
-    return float(slope), float(level)
+    fewest = float(min(good.sum(), (~good).sum()))
+    share = np.where(good, fewest / good.sum(), fewest / (~good).sum())
+    found = LogisticRegression(C=1.0, max_iter=500).fit(opinions, good, sample_weight=share)
+    return np.append(found.coef_[0], found.intercept_)

@@ -51,13 +51,16 @@ class Scorer(Report):
     """A trained scorer: pages in, quality in 0..1 out. It can be kept with a run, as any report.
 
     The score is calibrated against the pool: 0.7 says that the page is better than 70 % of it. Beside it stands the
-    likeness: the probability that a page is one of the good pages rather than one of the pool, if either were as likely.
+    likeness: the probability that a page is one of the good pages rather than one of the pool, if either were as likely. Both hear
+    the same opinions. For the score they count as fixed beforehand, within bounds; for the likeness as the examples have it, even
+    upside down: where the good pages are short, a short page is like them, and no better for it.
 
     Attributes
     ----------
     weights : what a standard deviation of each of OPINIONS counts; one step in length (2.7 times as many words) counts 1
-    slope, level : the likeness (Platt 1999): probability = logistic(slope x log-odds + level)
-    pool : log-odds of the pages of the pool, each by a model that did not see it, in order
+    likely : what a standard deviation of each of OPINIONS adds to the log-odds of being a good page, and last the log-odds of a page
+        in the middle of all
+    pool : sums of the weighted opinions of the pages of the pool, each by a model that did not see it, in order
     """
 
     title: ClassVar[str] = "What an opinion counts"
@@ -68,8 +71,7 @@ class Scorer(Report):
     space: Space | None
     learnt_scale: tuple[Floats, Floats]
     weights: Floats
-    slope: float
-    level: float
+    likely: Floats
     pool: Floats
 
     def score(self, texts: Sequence[str], vectors: NDArray[np.floating[Any]] | None = None) -> Floats:
@@ -81,20 +83,19 @@ class Scorer(Report):
             If a text has no words.
         """
         need_words(texts, [f"{row}" for row in range(len(texts))])
-        return self.quality(self.raw(texts, vectors))
+        return self.quality(self.opinions(texts, vectors))
 
-    def raw(self, texts: Sequence[str], vectors: NDArray[np.floating[Any]] | None = None) -> Floats:
-        """The sum of the weighted opinions, before any calibration."""
-        found: Floats = self._opinions(evidence(texts, vectors if self.space is not None else None)) @ self.weights
-        return found
+    def opinions(self, texts: Sequence[str], vectors: NDArray[np.floating[Any]] | None = None) -> Floats:
+        """What each opinion says of each page, in standard deviations; shape (n_pages, 8), in the order of OPINIONS."""
+        return self._opinions(evidence(texts, vectors if self.space is not None else None))
 
-    def quality(self, raw: Floats) -> Floats:
+    def quality(self, opinions: Floats) -> Floats:
         """The share of the pool that is below, smooth beyond its ends so that no two pages tie."""
-        return standing(raw, self.pool)
+        return standing(opinions @ self.weights, self.pool)
 
-    def likeness(self, raw: Floats) -> Floats:
+    def likeness(self, opinions: Floats) -> Floats:
         """The probability of being a good page, were good pages and pool equally likely."""
-        return np.asarray(probability(raw, self.slope, self.level))
+        return likeness(opinions, self.likely)
 
     def explain(self, text: str, vector: NDArray[np.floating[Any]] | None = None) -> Explanation:
         """Which opinions and counts speak for a page, and which against it."""
@@ -109,7 +110,7 @@ class Scorer(Report):
             {"count": n, "aspect": a, "meaning": COUNTS[n], "value": float(known.counts[n][0]), "says": float(standard[n][0])}
             for a, members in ASPECTS.items() for n in members
         ]  # fmt: skip
-        return Explanation(float(self.quality(says[None] @ self.weights)[0]), opinions, pd.DataFrame(told))
+        return Explanation(float(self.quality(says[None])[0]), opinions, pd.DataFrame(told))
 
     def _repr_html_(self) -> str:
         about = {name: ", ".join(COUNTS[count] for count in members) for name, members in ASPECTS.items()}
@@ -143,6 +144,6 @@ def standing(values: Floats, pool: Floats) -> Floats:
     return np.asarray(np.where(below < 0, edge * np.exp(below), np.where(above < 0, 1 - edge * np.exp(above), rank)))
 
 
-def probability(logits: Any, slope: float, level: float) -> Any:
-    """The likeness of a page by its log-odds (Platt 1999)."""
-    return 1 / (1 + np.exp(-(slope * logits + level)))
+def likeness(opinions: Floats, likely: Floats) -> Floats:
+    """The probability of being a good page; `likely` has what each opinion adds to its log-odds, and where they start."""
+    return np.asarray(1 / (1 + np.exp(-(opinions @ likely[:-1] + likely[-1]))))

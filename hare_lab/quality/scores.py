@@ -192,9 +192,9 @@ def apply(pages: Dataset, vectors: NDArray[np.floating[Any]] | None, fitted: Fit
         If there is no page, a page has no words, or a threshold of the priors names no rule.
     """
     rules = check_rules(pages, priors.quality.rules)
-    logits = fitted.scorer.raw(list(pages["text"]), vectors)
+    says = fitted.scorer.opinions(list(pages["text"]), vectors)
     told = fitted.good, "your good examples", "your bad examples"
-    return _scores(pages, fitted.scorer.quality(logits), fitted.scorer.likeness(logits), rules, fitted, priors, told)
+    return _scores(pages, fitted.scorer.quality(says), fitted.scorer.likeness(says), rules, fitted, priors, told)
 
 
 def score_source(
