@@ -80,11 +80,11 @@ def prepare(mapped: Dataset, scores: Dataset, placed: Dataset, leakage: Dataset,
     columns: dict[str, pa.Array] = {}
     ids = mapped["id"][:]
     tables = {
-        "scores": (scores, "quality", "likeness", "rules_failed"),
-        "placed": (placed, "topic", "topic_similarity"),
-        "leakage": (leakage, "leak", "leaked"),
+        "scores": (scores, ("quality", "likeness", "rules_failed")),
+        "placed": (placed, ("topic", "topic_similarity")),
+        "leakage": (leakage, ("leak", "leaked")),
     }
-    for what, (table, *names) in tables.items():
+    for what, (table, names) in tables.items():
         if table["id"][:] != ids:
             raise InputError(f'"{what}" is about other pages than "mapped", or in another order; run the notebook that makes it again')
         columns |= {name: pa.array(table[name][:]) for name in names}
