@@ -219,12 +219,16 @@ PLANS = {"": LATEST, "pool40": POOL40, "pool15": POOL15, "told": TOLD, "weighted
 def summed() -> list[dict[str, Any]]:
     """The rows of every plan of which some cells are finished, each under a name of its own.
 
-    A target stands in one row, that of the latest plan which has measured it. Only one plan has the leaked arm, so its rows need no other
-    name. Where no cell of a plan is at hand, its rows stay as they are.
+    The latest plan that has a finished cell needs none. A target stands in one row, that of the latest plan which has measured it. Only
+    one plan has the leaked arm, so its rows need no other name. Where no cell of a plan is at hand, its rows stay as they are.
     """
     rows, aimed = [], set()
-    for name, size in PLANS.items():
-        result = gathered(plan := confirmatory_plan(size), _folder(plan, "crawl-like"))
+    results = {name: gathered(plan := confirmatory_plan(size), _folder(plan, "crawl-like")) for name, size in PLANS.items()}
+    latest = next((name for name, result in results.items() if result), "")
+    for plan_name, size in PLANS.items():
+        result, name = results[plan_name], "" if plan_name == latest else plan_name
+        if not result and plan_name == "" != latest:
+            continue  # nothing of it was trained: the rows without a name are of the plan before it
         found = measures(result, size) if result else earlier("experiment", lambda row, name=name: _plan_of(row) == name)
         for row in found:
             measured = row["id"].removeprefix("experiment.").removeprefix(f"{name}_")
