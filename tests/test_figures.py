@@ -436,6 +436,18 @@ def test_tiles_of_a_hierarchy_add_up(sizes):
     assert len(set(tiles.ids)) == len(tiles.ids)
 
 
+def test_a_tile_says_what_it_has_room_for_and_its_hover_the_whole_name():
+    name, broad = "a, sentencetransformer_of_many_letters, b", "a broad topic, with a name, that goes on"
+    table = make_table([96, 4]).assign(parent_name=["all", broad])
+    table.loc[1, "name"] = name
+    tiles = figures.topic_hierarchy(table).data[0]
+    at = list(tiles.customdata).index(name)
+    lines = tiles.texttemplate[at].split("<br>")[:-1]
+    assert max(len(word) for line in lines for word in line.split()) <= look.letters(0.04) == 16 and "…" in "".join(lines)
+    assert "a broad topic…" in tiles.labels and broad in tiles.customdata and broad not in tiles.labels
+    assert "%{customdata}" in tiles.hovertemplate
+
+
 def test_a_hierarchy_takes_three_layers_and_a_topic_named_as_its_group():
     table = make_table([5, 4, 3]).assign(top=["a", "a", "b"], parent_name=["topic 0", "", "c"])
     tiles = figures.topic_hierarchy(table, layers=("top", "parent_name", "name")).data[0]

@@ -103,7 +103,7 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     figure.add_treemap(
         ids=[t["id"] for t in tiles], parents=[t["parent"] for t in tiles], labels=[t["label"] for t in tiles],
         values=[t["value"] for t in tiles], text=[t["said"] for t in tiles], texttemplate=[t["tile"] for t in tiles], branchvalues="total",
-        hovertemplate="%{label}<br>%{text}<extra></extra>", tiling={"pad": 2},
+        customdata=[t["name"] for t in tiles], hovertemplate="%{customdata}<br>%{text}<extra></extra>", tiling={"pad": 2},
         textfont_color=[look.ink_on(_shade(t["times"])) for t in tiles],
         marker={
             "colors": [t["times"] for t in tiles], "colorscale": SCALE, "cmin": -2.2, "cmax": 2.2,
@@ -306,13 +306,14 @@ def _gap_words(topics: pd.DataFrame) -> str:
 def _tiles(topics: pd.DataFrame) -> list[dict[str, Any]]:
     """The whole, the parents, then the topics: id, parent, label, value, what a hover and the tile say, and log2 of have over wanted."""
     have, wanted = float(topics["have"].sum()), float(topics["wanted"].sum())
-    tiles: list[dict[str, Any]] = [_tile("all", "", "all topics", have, wanted, head=True)]
+    tiles: list[dict[str, Any]] = [_tile("all", "", "all topics", have, wanted, have, head=True)]
+    whole = have
     for number, (parent, rows) in enumerate(topics.groupby("parent", sort=False)):
         above = f"p{number}" if parent else "all"
         if parent:
-            tiles.append(_tile(above, "all", str(parent), float(rows["have"].sum()), float(rows["wanted"].sum()), head=True))
+            tiles.append(_tile(above, "all", str(parent), float(rows["have"].sum()), float(rows["wanted"].sum()), whole, head=True))
         tiles += [
-            _tile(f"t{number}.{row}", above, str(name), float(have), float(wanted))
+            _tile(f"t{number}.{row}", above, str(name), float(have), float(wanted), whole)
             for row, (name, have, wanted) in enumerate(zip(rows["name"], rows["have"], rows["wanted"], strict=True))
         ]
     return tiles
@@ -325,9 +326,14 @@ def _shade(times: float) -> str:
     return look.mix(str(SCALE[below][1]), str(SCALE[below + 1][1]), at - below)
 
 
-def _tile(id: str, parent: str, name: str, have: float, wanted: float, *, head: bool = False) -> dict[str, Any]:
+def _tile(id: str, parent: str, name: str, have: float, wanted: float, whole: float, *, head: bool = False) -> dict[str, Any]:
     times = float(np.clip(np.log2(have / wanted), -2, 2)) if wanted > 0 else 2.0
     lines = "<br>".join(look.escape(line) for line in look.lines(name, 11, 3))
-    tile = look.escape(name, 40) if head else f"{lines}<br>{look.percent(have)}"
+    room = look.letters(have / whole) if head and whole > 0 else 60  # for what stands above the tiles of a parent
+    label = look.escape(look.short(name, room))
     said = f"has {look.percent(have)}, wanted {look.percent(wanted)}"
-    return {"id": id, "parent": parent, "label": look.escape(name, 60), "value": have, "said": said, "tile": tile, "times": times}
+    tile = label if head else f"{lines}<br>{look.percent(have)}"
+    return {
+        "id": id, "parent": parent, "name": look.escape(name, 60), "label": label, "value": have, "said": said, "tile": tile,
+        "times": times,
+    }  # fmt: skip

@@ -165,7 +165,7 @@ def quality_reasons(opinions: pd.DataFrame, *, quality: float, theme: str = "scr
     reach = 1.2 * max(float(ranked["adds"].abs().max()), 0.5)
     figure.add_vline(x=0, line={"color": look.INK, "width": 1})
     figure.update_layout(showlegend=False)
-    what = "log-odds that add up, before calibration: against the page (left), for it (right)"
+    what = "weighted opinions that add up, before calibration: against the page (left), for it (right)"
     figure.update_xaxes(title_text=what, range=[-reach, reach], tickformat="+.1f")
     return figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(rows) - 0.4, -0.6], showgrid=False, tickfont_color=look.INK)
 

@@ -104,6 +104,7 @@ def topic_hierarchy(
     for path, size in zip(paths, table["size"], strict=True):
         for depth in range(len(path) + 1):
             sizes[path[:depth]] = sizes.get(path[:depth], 0.0) + float(size)
+    leaves = set(paths)
     colors = look.colors_of(pd.Series({path[-1]: sizes[path] for path in paths}), order)
     broad = {path: look.mix(look.GREY, look.PAPER, 0.75 if not path else 0.4) for path in sizes}
     fills = {**broad, **{path: colors[path[-1]] for path in paths}}
@@ -112,7 +113,8 @@ def topic_hierarchy(
     figure.add_treemap(
         ids=[_id(path) for path in sizes],
         parents=[_id(path[:-1]) if path else "" for path in sizes],
-        labels=[look.escape(path[-1], 60) if path else "all clustered pages" for path in sizes],
+        labels=[_head(path, size / sizes[()]) if path not in leaves else look.escape(path[-1], 60) for path, size in sizes.items()],
+        customdata=[look.escape(path[-1], 60) if path else "all clustered pages" for path in sizes],
         values=list(sizes.values()),
         branchvalues="total",
         marker={"colors": [fills[path] for path in sizes], "line": {"color": look.PAPER, "width": 2}, "cornerradius": 4},
@@ -120,7 +122,7 @@ def topic_hierarchy(
         textfont_color=[look.ink_on(fills[path]) for path in sizes],
         text=[look.percent(size / sizes[()]) for size in sizes.values()],
         texttemplate=[_tile(path, size / sizes[()]) for path, size in sizes.items()],
-        hovertemplate="%{label}<br>%{value:,.0f} pages (%{text})<extra></extra>",
+        hovertemplate="%{customdata}<br>%{value:,.0f} pages (%{text})<extra></extra>",
     )
     return figure.update_layout(margin={"l": 20, "b": 20}, uniformtext={"minsize": 11, "mode": "hide"})
 
@@ -192,11 +194,18 @@ def _id(path: tuple[str, ...]) -> str:
     return f"{len(path)}:" + "/".join(look.escape(name) for name in path)
 
 
+def _head(path: tuple[str, ...], share: float) -> str:
+    """What stands above the tiles of a broad topic: its name on one line, as far as there is room."""
+    return look.escape(look.short(path[-1], look.letters(share))) if path else "all clustered pages"
+
+
 def _tile(path: tuple[str, ...], share: float) -> str:
     """What a tile says: its name on short lines and its share, nothing where it would be too small to read."""
+    if not path:
+        return "%{label}"
     if share < 0.01:
         return " "
-    return "<br>".join([*(look.escape(line) for line in look.lines(path[-1], 12, 3)), "%{text}"]) if path else "%{label}"
+    return "<br>".join([*(look.escape(line) for line in look.fitted(path[-1], share, 14, 3)), "%{text}"])
 
 
 def _hierarchy_words(sizes: dict[tuple[str, ...], float], topics: int) -> tuple[str, str]:
