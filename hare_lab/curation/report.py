@@ -72,7 +72,8 @@ class CurationReport(Report):
     def summary(self) -> str:
         """One line for a terminal."""
         short = int((self.topics["gap_tokens"] > 0).sum())
-        lack = f"; {short} topics have too few pages and lack {self.gap_tokens:,} tokens" if short else ""
+        topics = "1 topic has" if short == 1 else f"{short} topics have"
+        lack = f"; {topics} too few pages and lack {self.gap_tokens:,} tokens" if short else ""
         return f"{self.pages:,} of {self.pages_in:,} pages chosen, {self.tokens:,} of {self.budget:,} tokens{lack}."
 
     def figure(self, theme: str = "screen") -> go.Figure:
