@@ -154,11 +154,12 @@ def judged(chosen: np.ndarray, data: Prepared, scores: np.ndarray) -> dict[str, 
 def every_method(data: Prepared, budget: int, judge: Judge, priors: Any = None, methods: Any = None) -> dict[str, dict[str, float]]:
     """Each method's choice at one budget, judged; all in one run."""
     from hare_lab import curation
+    from hare_lab.curation.choose import LIKENESS
     from hare_lab.priors import Priors
 
     scores = judge(list(data.pages["text"]))
     found = {}
-    for method in methods or [method for method in curation.METHODS if method != "top-likeness"]:  # no pages are named as good here
+    for method in methods or [method for method in curation.METHODS if method != LIKENESS]:  # no pages are named as good here
         start = time.perf_counter()
         given = {"topic": data.group, "quality": data.quality, "tokens": data.tokens}
         choice = curation.curate(data.pages, data.vectors, priors or Priors(), budget=budget, method=method, seed=SEED, **given)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hare_lab import figures
 from hare_lab.errors import InputError
-from hare_lab.figures import export, look, maps
+from hare_lab.figures import export, look, maps, treemap
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -443,7 +443,7 @@ def test_a_tile_says_what_it_has_room_for_and_its_hover_the_whole_name():
     tiles = figures.topic_hierarchy(table).data[0]
     at = list(tiles.customdata).index(name)
     lines = tiles.texttemplate[at].split("<br>")[:-1]
-    assert max(len(word) for line in lines for word in line.split()) <= look.letters(0.04) == 16 and "…" in "".join(lines)
+    assert max(len(word) for line in lines for word in line.split()) <= treemap.letters(0.04) == 16 and "…" in "".join(lines)
     assert "a broad topic…" in tiles.labels and broad in tiles.customdata and broad not in tiles.labels
     assert "%{customdata}" in tiles.hovertemplate
 

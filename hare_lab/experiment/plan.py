@@ -17,8 +17,8 @@ import yaml
 from hare_lab.curation import METHODS
 from hare_lab.errors import InputError
 from hare_lab.models import shape
-from hare_lab.priors import read_yaml
 from hare_lab.report_base import html_table, plain
+from hare_lab.yaml_files import read_yaml
 
 PARTS = ("D1", "D2", "D3")
 LEVELS = {"random": 0.0, "priors": 2.0}  # priors at work in a choice: none, quality and diversity; any one of them counts 1

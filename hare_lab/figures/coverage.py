@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from hare_lab.figures import look, maps
+from hare_lab.figures import look, maps, treemap
 
 ROWS = 24  # topics that still read on a slide
 OVER, UNDER, EVEN = look.FEW[0], look.FEW[3], "#D9DEE3"  # too much, too little, about right
@@ -329,7 +329,7 @@ def _shade(times: float) -> str:
 def _tile(id: str, parent: str, name: str, have: float, wanted: float, whole: float, *, head: bool = False) -> dict[str, Any]:
     times = float(np.clip(np.log2(have / wanted), -2, 2)) if wanted > 0 else 2.0
     lines = "<br>".join(look.escape(line) for line in look.lines(name, 11, 3))
-    room = look.letters(have / whole) if head and whole > 0 else 60  # for what stands above the tiles of a parent
+    room = treemap.letters(have / whole) if head and whole > 0 else 60  # for what stands above the tiles of a parent
     label = look.escape(look.short(name, room))
     said = f"has {look.percent(have)}, wanted {look.percent(wanted)}"
     tile = label if head else f"{lines}<br>{look.percent(have)}"

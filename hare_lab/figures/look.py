@@ -200,18 +200,6 @@ def short(name: object, length: int = NAME) -> str:
     return text[:cut].rstrip(" ,;") + "…"
 
 
-def letters(share: float) -> int:
-    """How many letters fit side by side on a tile of a treemap that has such a share of its area, were it square."""
-    return max(6, int(80 * share**0.5))
-
-
-def fitted(name: str, share: float, width: int, most: int) -> list[str]:
-    """A name in lines that a tile of a treemap has room for, of `width` letters at most. Longer words are cut, or plotly drops all."""
-    room = min(width, letters(0.8 * share))  # few tiles are square
-    words = (word if len(word) <= room else f"{word[: room - 1].rstrip(',')}…" for word in name.split())
-    return lines(" ".join(words), room, most)
-
-
 def number(count: float) -> str:
     """A count as prose writes it: a word up to twelve, digits with thousands apart beyond."""
     return _WORDS[int(count)] if count == int(count) and 0 <= count <= 12 else f"{count:,.0f}"

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hare_lab.errors import InputError
-from hare_lab.figures import look
+from hare_lab.figures import look, treemap
 from hare_lab.figures.maps import concentration
 
 ROWS = 18  # bars that still read on a slide
@@ -104,7 +104,9 @@ def topic_hierarchy(
     for path, size in zip(paths, table["size"], strict=True):
         for depth in range(len(path) + 1):
             sizes[path[:depth]] = sizes.get(path[:depth], 0.0) + float(size)
+    names = {path: look.escape(path[-1], 60) if path else "all clustered pages" for path in sizes}
     leaves = set(paths)
+    heads = {path for path in sizes if path and path not in leaves}
     colors = look.colors_of(pd.Series({path[-1]: sizes[path] for path in paths}), order)
     broad = {path: look.mix(look.GREY, look.PAPER, 0.75 if not path else 0.4) for path in sizes}
     fills = {**broad, **{path: colors[path[-1]] for path in paths}}
@@ -113,8 +115,8 @@ def topic_hierarchy(
     figure.add_treemap(
         ids=[_id(path) for path in sizes],
         parents=[_id(path[:-1]) if path else "" for path in sizes],
-        labels=[_head(path, size / sizes[()]) if path not in leaves else look.escape(path[-1], 60) for path, size in sizes.items()],
-        customdata=[look.escape(path[-1], 60) if path else "all clustered pages" for path in sizes],
+        labels=[_head(path, size / sizes[()]) if path in heads else names[path] for path, size in sizes.items()],
+        customdata=list(names.values()),
         values=list(sizes.values()),
         branchvalues="total",
         marker={"colors": [fills[path] for path in sizes], "line": {"color": look.PAPER, "width": 2}, "cornerradius": 4},
@@ -196,7 +198,7 @@ def _id(path: tuple[str, ...]) -> str:
 
 def _head(path: tuple[str, ...], share: float) -> str:
     """What stands above the tiles of a broad topic: its name on one line, as far as there is room."""
-    return look.escape(look.short(path[-1], look.letters(share))) if path else "all clustered pages"
+    return look.escape(look.short(path[-1], treemap.letters(share)))
 
 
 def _tile(path: tuple[str, ...], share: float) -> str:
@@ -205,7 +207,7 @@ def _tile(path: tuple[str, ...], share: float) -> str:
         return "%{label}"
     if share < 0.01:
         return " "
-    return "<br>".join([*(look.escape(line) for line in look.fitted(path[-1], share, 14, 3)), "%{text}"])
+    return "<br>".join([*(look.escape(line) for line in treemap.fitted(path[-1], share, 14, 3)), "%{text}"])
 
 
 def _hierarchy_words(sizes: dict[tuple[str, ...], float], topics: int) -> tuple[str, str]:
