@@ -553,3 +553,4 @@ def test_tokens_are_the_tokenizers_without_special_ones():
 
     folder = next(p.parent for p in Path(next(iter(package))).rglob("tokenizer.json"))
     assert corpus.token_counts(["a cat sat", "on", ""], str(folder)).tolist() == [3, 1, 0]
+    assert corpus.token_counts(["a [SEP] cat", "[SEP]"], str(folder)).tolist() == [5, 3]  # a sign that a page spells is no sign

@@ -59,8 +59,8 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_modules_import_only_what_stands_above_them():
     """The order of the design: a module imports only modules before it in this list."""
     order = [
-        "errors", "machine", "json_lines", "report_base", "yaml_files", "priors", "run", "figures", "texts", "corpus", "dedup",
-        "embedding", "clustering", "topics", "diversity", "quality", "coverage", "leakage", "curation",
+        "errors", "machine", "json_lines", "report_base", "yaml_files", "priors", "run", "figures", "texts", "tokenizing", "corpus",
+        "dedup", "embedding", "clustering", "topics", "diversity", "quality", "coverage", "leakage", "curation",
         "synthesis", "models", "training", "evaluation", "experiment", "tool_calling", "scale",
     ]  # fmt: skip
 

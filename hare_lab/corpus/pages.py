@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hare_lab.errors import InputError
+from hare_lab.tokenizing import ids_of, open_tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,8 @@ def token_counts(texts: Iterable[str], tokenizer: str = "") -> NDArray[np.int64]
     ----------
     texts : texts in any number
     tokenizer : str
-        A folder or hub id as `transformers.AutoTokenizer` takes it; empty counts UTF-8 bytes. Special tokens are not counted.
+        A folder or hub id as `transformers.AutoTokenizer` takes it; empty counts UTF-8 bytes. Special tokens are not counted, and one
+        that a text spells counts as its letters do.
 
     Raises
     ------
@@ -109,16 +110,11 @@ def token_counts(texts: Iterable[str], tokenizer: str = "") -> NDArray[np.int64]
     """
     if not tokenizer:
         return np.fromiter((len(text.encode("utf-8", "surrogatepass")) for text in texts), np.int64)
-    from transformers import AutoTokenizer
-
-    try:
-        encode = AutoTokenizer.from_pretrained(tokenizer)
-    except (OSError, ValueError) as error:
-        raise InputError(f'tokenizer "{tokenizer}" can\'t be loaded; give the folder of one, a hub id with a network, or none') from error
+    encode = open_tokenizer(tokenizer)
     counts: list[int] = []
     waiting = iter(texts)
     while batch := list(islice(waiting, BATCH)):
-        counts += map(len, encode(batch, add_special_tokens=False, verbose=False)["input_ids"])
+        counts += map(len, ids_of(batch, encode))
     return np.array(counts, np.int64)
 
 

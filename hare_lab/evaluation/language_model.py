@@ -16,7 +16,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hare_lab.errors import InputError
-from hare_lab.training.tokens import ids_of
+from hare_lab.tokenizing import ids_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,7 +19,7 @@ from hare_lab.errors import InputError
 from hare_lab.experiment.plan import Arm, Plan
 from hare_lab.models import shape
 from hare_lab.priors import Priors
-from hare_lab.training.tokens import ids_of
+from hare_lab.tokenizing import ids_of
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,7 @@ def write_for_gaps(
     """
     inputs = [*INPUTS, *(name for name in ("placed", "scores", "scorer", "leakage") if run.has(name))]
     where = context_of(run, prompts)
-    templates = {kind: template.text for kind, template in where.prompts.templates.items()}
+    templates = {kind: asdict(template) for kind, template in where.prompts.templates.items()}
     params: dict[str, Any] = {
         "tokens": tokens, "worst": worst, "shares": dict(shares or {}), "limit": limit, "seed": seed, "model": backend.model,
         "place": backend.place, "settings": {task: dict(backend.settings(_asked(task))) for task in TASKS},

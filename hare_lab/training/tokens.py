@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hare_lab.errors import InputError
+from hare_lab.tokenizing import ids_of, open_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -78,25 +79,10 @@ def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     InputError
         If there is none, or it has no sign for the end of a text.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        found = AutoTokenizer.from_pretrained(str(name))
-    except (OSError, ValueError) as error:
-        raise InputError(f'tokenizer "{name}" can\'t be loaded; give the folder of one, a hub id with a network, or none') from error
+    found = open_tokenizer(name)
     if found.eos_token_id is None:
         raise InputError(f'tokenizer "{name}" has no token for the end of a text (eos_token); give one that has')
     return found
-
-
-def ids_of(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Token ids of each text, none of them a sign: `</s>` in a page is four letters, not the end of it, and no page can forge one."""
-    asked: dict[str, Any] = {"add_special_tokens": False, "verbose": False}
-    try:
-        ids: list[list[int]] = tokenizer(list(texts), **asked, split_special_tokens=True)["input_ids"]
-    except ValueError:  # mistral-common's never reads a sign in a text, and refuses to be told so
-        ids = tokenizer(list(texts), **asked)["input_ids"]
-    return ids
 
 
 def encode(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -12,12 +12,13 @@ from hare_lab.errors import InputError
 from hare_lab.machine import drawn_by
 from hare_lab.priors import Priors
 from hare_lab.priors import default as default_priors
+from hare_lab.tokenizing import ids_of
 from hare_lab.training import mixture
 from hare_lab.training.loop import fit
 from hare_lab.training.packing import pack
 from hare_lab.training.report import Progress, TrainingReport
 from hare_lab.training.settings import Settings, batch_for
-from hare_lab.training.tokens import ids_of, load_tokenizer, train_tokenizer
+from hare_lab.training.tokens import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from datasets import Dataset

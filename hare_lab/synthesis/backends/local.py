@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,7 +41,8 @@ class Local:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         here = Path(model).exists()
-        self.model, self.place = (Path(model).name, str(Path(model).resolve())) if here else (str(model), str(model))
+        self.model = Path(model).name if here else str(model)
+        self.place = f"{Path(model).resolve()} {_state(Path(model))}" if here else str(model)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(str(model), padding_side="left")
             self._network = AutoModelForCausalLM.from_pretrained(str(model))
@@ -100,3 +102,9 @@ class Local:
             return f"{prompt}\n\n"
         asked: str = self._tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
         return asked
+
+
+def _state(folder: Path) -> str:
+    """Names, sizes and times of a model's files: a model trained anew into the same folder is another one, and its replies are too."""
+    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(folder.iterdir()) if file.is_file()]
+    return hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
