@@ -303,9 +303,11 @@ def test_a_caller_is_the_same_after_it_was_saved(caller, tmp_path):
     with pytest.raises(InputError, match=r"holds no tools.json"):
         tools.load(tmp_path / "nothing")
     told = json.loads((tmp_path / "tools.json").read_text())
-    (tmp_path / "tools.json").write_text(json.dumps({key: value for key, value in told.items() if key != "voice"}))
-    with pytest.raises(InputError, match="made by an older version; tune the model again"):
-        tools.load(tmp_path)
+    fewer = told["abstention"] | {part: told["abstention"][part][:-1] for part in ("mean", "spread", "weights")}
+    for older in ({key: value for key, value in told.items() if key != "voice"}, told | {"abstention": fewer}):
+        (tmp_path / "tools.json").write_text(json.dumps(older))
+        with pytest.raises(InputError, match="made by an older version; tune the model again"):
+            tools.load(tmp_path)
     (tmp_path / "wording.json").unlink()
     with pytest.raises(InputError, match=r"holds no wording.json"):
         tools.load(tmp_path)
@@ -422,7 +424,11 @@ def test_counts_alone_find_the_calls_of_wordings_that_they_know(heard):
 
 def test_a_wording_that_nobody_used_is_strange(heard):
     known, unknown = (heard(text) for text in ("put salt on my rain list", "whether salt will outlast rain here"))
-    assert unknown.strange.min() > known.strange[1] + 0.5
+    assert unknown.oddness.strange.min() > known.oddness.strange[1] + 0.5
+    assert unknown.oddness.unusual.min() > known.oddness.unusual[1] + 0.5
+    for capitals in ("put salt on my Rain list", "put salt on my Old Rain Road list"):  # a name is as strange as it likes
+        own, names = heard(capitals).oddness, len(capitals.split()) - 5
+        assert own.words == 5 and names and own.unusual[1] == pytest.approx(heard("put salt on my list").oddness.unusual[1])
     again = wording.Wording.from_dict(json.loads(json.dumps(heard.to_dict())), MUSIC)
     np.testing.assert_array_equal(again("play no by tin").apis, heard("play no by tin").apis)
 

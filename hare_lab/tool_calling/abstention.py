@@ -3,8 +3,9 @@
 A model that was taught a "no call" token still calls boldly where a request is of a kind that it never saw. So several signs
 are read together: the token's own probability, what the sentence vector says (`meaning`) and what the words say (`wording`), how sure all
 three are of the function and of the arguments, how far the request lies, in the model's own states and in sentence vectors, from the
-training requests of the function that was chosen, and how strangely it would be worded for it. A logistic regression on validation
-requests weighs them; the threshold is chosen there too, for a precision that a person asks for.
+training requests of the function that was chosen, how strangely it would be worded for it, how unusual its words are, names aside, and
+how many such words there are to go by. A logistic regression on validation requests weighs them; the threshold is chosen there too, for
+a precision that a person asks for.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ SIGNALS = (
     "distance in the model",
     "distance in meaning",
     "strange wording",
+    "unusual words",
+    "words to judge by",
 )
 # signals of what can't be read: as large as any that is
-UNREADABLE = (30.0, 10.0, 30.0, 5.0, 5.0, 2.0, 2.0, 5.0)
+UNREADABLE = (30.0, 10.0, 30.0, 5.0, 5.0, 2.0, 2.0, 5.0, 7.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ class Known:
 
 
 def signals(outcomes: Sequence[Outcome], known: Known) -> NDArray[np.float64]:
-    """Eight signs that nothing should be called, the larger the likelier.
+    """Ten signs that nothing should be called, the larger the likelier.
+
+    The last says how much the others have to go by: "find Landing on Water" holds one word that is part of no name.
 
     Parameters
     ----------
@@ -63,11 +68,11 @@ def signals(outcomes: Sequence[Outcome], known: Known) -> NDArray[np.float64]:
 
     Returns
     -------
-    float64 array of shape (n_requests, 8), columns as `SIGNALS`; what can't be read has the largest values.
+    float64 array of shape (n_requests, 10), columns as `SIGNALS`; what can't be read has the largest values.
     """
     found = np.zeros((len(outcomes), len(SIGNALS)))
     for row, outcome in enumerate(outcomes):
-        if not len(outcome.hidden) or outcome.strange is None or outcome.vector is None:
+        if not len(outcome.hidden) or outcome.oddness is None or outcome.vector is None:
             found[row] = UNREADABLE
             continue
         among = outcome.shares
@@ -77,7 +82,7 @@ def signals(outcomes: Sequence[Outcome], known: Known) -> NDArray[np.float64]:
         found[row] = (
             _odds(outcome.apis), _odds(outcome.meaning), _odds(outcome.wording), -np.log(max(float(among.max()), 1e-12)),
             -outcome.confidence, _distance(hidden, known.hidden[own]), _distance(outcome.vector, known.vectors[own]),
-            outcome.strange[chosen],
+            outcome.oddness.strange[chosen], outcome.oddness.unusual[chosen], np.log1p(outcome.oddness.words),
         )  # fmt: skip
     return found
 

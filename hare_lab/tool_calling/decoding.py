@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hare_lab.tool_calling.grammar import VOICE, Grammar, Path
 from hare_lab.tool_calling.registry import Call
 from hare_lab.tool_calling.values import too_long
-from hare_lab.tool_calling.wording import Heard, Wording
+from hare_lab.tool_calling.wording import Heard, Oddness, Wording
 from hare_lab.tool_calling.writing import NONE, Prompt, Script
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Outcome:
     confidence : log-probability of the best call's decisions after the function's, a mean over them
     hidden : the model's last state before the call, shape (width,)
     tokens : that the model decided on; the request's words, which it reads again, are not among them
-    strange : how strangely it is worded for each function (`Heard.strange`); None: nobody listened
+    oddness : how strange its words are for each function; None: nobody listened
     vector : the request's sentence vector, where the caller looked at it
     note : why there is no call, where that is not the model's choice
     """
@@ -54,7 +54,7 @@ class Outcome:
     confidence: float
     hidden: NDArray[np.float32]
     tokens: int
-    strange: NDArray[np.float64] | None = None
+    oddness: Oddness | None = None
     vector: NDArray[np.float32] | None = None
     note: str = ""
 
@@ -167,8 +167,8 @@ def _decode(
             continue
         best = max(finished[row], key=lambda path: path.score)
         sure = best.score / max(1, best.decisions)
-        call, strange = grammars[row].call(best), heard[row].strange if heard else None
-        results.append(Outcome(call, apis[row], meaning[row], wording[row], sure, hidden[row], best.decisions + 1, strange))
+        call, odd = grammars[row].call(best), heard[row].oddness if heard else None
+        results.append(Outcome(call, apis[row], meaning[row], wording[row], sure, hidden[row], best.decisions + 1, odd))
     return results
 
 

@@ -77,6 +77,15 @@ def folded(word: Word) -> str:
     return "0" if word.text.isdigit() else word.text.lower()
 
 
+def plain(text: Sequence[Word]) -> list[str]:
+    """Words and digits that are part of no name, going by their capitals, as they are counted; a request's first word and "I" are none.
+
+    Where a person writes no capitals, all words are plain.
+    """
+    named = lambda place, word: place > 0 and word.text != "I" and word.text[0].isupper()  # noqa: E731
+    return [folded(word) for place, word in enumerate(text) if word.text[0].isalnum() and not named(place, word)]
+
+
 def marks_of(call: Call | None, prompt: Prompt, registry: Registry) -> list[str]:
     """The argument whose value each word of a request belongs to, "" for none."""
     found, taken = [""] * len(prompt.words), set[int]()
@@ -147,6 +156,11 @@ class Manner:
             found.append((own[form] + max(1, len(own)) * base) / (own.total() + max(1, len(own))))
         return np.array(found)
 
+    def unusual(self, forms: Sequence[str], requests: int) -> float:
+        """How seldom requests for the function have such words outside values: the mean of -log(times a request), in nats."""
+        shares = [min(1.0, (self._symbols[form] + 0.5) / (requests + 1)) for form in forms]
+        return float(-np.log(shares).mean()) if shares else 0.0
+
     def read(self, text: Sequence[Word]) -> tuple[float, NDArray[np.float64]]:
         """Log-probability of the words, and of each state given the state before it and all words, shape (n, states, states)."""
         size, before = len(self.names) + 1, START
@@ -186,6 +200,22 @@ def _kept(store: dict[str, NDArray[np.float64]], key: str, make: Any) -> NDArray
 
 
 @dataclass(frozen=True)
+class Oddness:
+    """How strange a request's words are for each function.
+
+    Attributes
+    ----------
+    strange : nats a word that a request for it is less likely to be worded so than running text is, shape (n_apis,)
+    unusual : nats; how seldom its requests have the words that are part of no name (`Manner.unusual`), shape (n_apis,)
+    words : how many such words there are
+    """
+
+    strange: NDArray[np.float64]
+    unusual: NDArray[np.float64]
+    words: int
+
+
+@dataclass(frozen=True)
 class Heard:
     """What the wording of one request says.
 
@@ -196,14 +226,14 @@ class Heard:
         (n_words, states, states); state 0 is none, the others are `names`
     names : by function, its arguments that are copied from the request
     choices : by function and argument that is not copied, log-probability of each value and of leaving it out (`choosing.chances`)
-    strange : by function, nats a word that a request for it is less likely to be worded so than running text is, shape (n_apis,)
+    oddness : how strange it all is for each function
     """
 
     apis: NDArray[np.float64]
     chances: tuple[NDArray[np.float64], ...]
     names: tuple[tuple[str, ...], ...]
     choices: tuple[dict[str, dict[str, float]], ...]
-    strange: NDArray[np.float64]
+    oddness: Oddness
 
     def marks(self, api: int) -> list[str]:
         """The likeliest argument of each word, "" for none, if the function is that one (Viterbi 1967)."""
@@ -265,7 +295,9 @@ class Wording:
             for api, own in zip(self.registry.apis, self.counts, strict=False)
         )
         marked = tuple(chances for _, chances in read[:-1])
-        return Heard(apis, marked, self.names[:-1], choices, strange)
+        own = plain(some)
+        unusual = [manner.unusual(own, count) for manner, count in zip(self._manners[:-1], self.requests, strict=False)]
+        return Heard(apis, marked, self.names[:-1], choices, Oddness(strange, np.array(unusual), len(own)))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; `from_dict` reads it back."""
