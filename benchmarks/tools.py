@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import measure, real_data, write_results
+from _common import earlier, measure, real_data, write_results
 
 from hare_lab import embedding, training
 from hare_lab import tool_calling as tools
@@ -65,8 +65,9 @@ def main(*words: str) -> None:
             print(f"{stage}: {time.perf_counter() - began:.0f} s", json.dumps(found)[:1_500], flush=True)
     have = [json.loads(kept(stage).read_text(encoding="utf-8")) for stage in STAGES if kept(stage).exists()]
     measures = [row for part in have for row in part["measures"]]
-    if measures:
-        write_results("tools", measures)
+    if measures:  # rows of stages that were not taken again stand as they were, and say of when they are
+        fresh = {row["id"] for row in measures}
+        write_results("tools", [*measures, *earlier("tools", lambda row: row not in fresh)])
 
 
 def folder() -> Path:
