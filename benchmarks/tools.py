@@ -289,10 +289,10 @@ def peers() -> dict[str, Any]:
         rows += peer(
             "endpoint_documentation",
             "documentation and a large model",
-            tools.ask(texts_of(test), registry, large),
-            test,
+            tools.ask(texts_of(some), registry, large),
+            some,
             [],
-            f"all schemas, zero shot, {large.model}",
+            f"all schemas in the prompt, zero shot, {large.model} by its endpoint; {len(some)} requests",
         )
     return {"measures": rows}
 
