@@ -52,7 +52,7 @@ def read_yaml(path: str | Path, kind: type, name: str, *, example: str = "") -> 
 
 
 class _Reader:
-    """Turns YAML nodes into the dataclasses above, and remembers lines, so that each mistake is named where it stands."""
+    """Turns YAML nodes into dataclasses, and remembers lines, so that each mistake is named where it stands."""
 
     def __init__(self, source: Path) -> None:
         self.source = source

@@ -176,7 +176,7 @@ def load(folder: str | Path, *, embedder: Any = None) -> Caller:
     script = Script(read_registry(told["apis"], str(place / FILE)), loaded.tokenizer, told["lower"])
     with np.load(place / KNOWN, allow_pickle=False) as kept:
         arrays = dict(kept)
-    signs = len((told["abstention"] or {}).get("weights", abstention.SIGNALS))
+    signs = len((told.get("abstention") or {}).get("weights", abstention.SIGNALS))
     if "weights" not in arrays or "voice" not in told or signs != len(abstention.SIGNALS):
         raise InputError(f"{place} was made by an older version; tune the model again with `hare-lab tune MODEL --tools`")
     saved: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (told["abstention"] or {}).items()}

@@ -296,7 +296,7 @@ class Wording:
         )
         marked = tuple(chances for _, chances in read[:-1])
         own = plain(some)
-        unusual = [manner.unusual(own, count) for manner, count in zip(self._manners[:-1], self.requests, strict=False)]
+        unusual = [manner.unusual(own, count) for manner, count in zip(self._manners[:-1], self.requests[:-1], strict=True)]
         return Heard(apis, marked, self.names[:-1], choices, Oddness(strange, np.array(unusual), len(own)))
 
     def to_dict(self) -> dict[str, Any]:
