@@ -4,7 +4,7 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py tune        settings on hare-1m, the other half of the labels, other seeds
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work [tune]  train cells on one thread; start one a core, side by side
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells of all plans say so far
-    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy|told|weighted|pool15|pool40  an earlier plan
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy|told|weighted|pool15|pool40|like33  an earlier plan
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work natural  cells of the natural pool, beside the latest plan
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py read [PLAN]  what kinds of pages each arm reads, as docs/experiment.md shows
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
@@ -55,12 +55,13 @@ NATURAL_PAGES = 12_000
 MINUTES = {"laptop": 40.0, "small": 6.0}  # what notebooks 00 to 10 may take, by profile
 NOVELTY = 0.5  # the default
 FLOOR = 0.3  # the default: in `tune` the floors differed less than the seeds (docs/experiment.md)
-LIKENESS = 0.3333  # of a kind that is half as frequent in the pool as among the examples
+A_THIRD = 0.3333  # likeness of a kind that is half as frequent in the pool as among the examples
+A_HALF = 0.5  # of a kind that is as frequent in the one as in the other
 EXAMPLE = (200, 4_000)  # characters of an example
 TUNED_PAGES, TUNED_TOKENS, TUNED_SEEDS = 9_000, 500_000, (100, 101)
 THIRD_TOKENS, THIRD_SEEDS = 1_000_000, (100, 101, 102, 103)
 FOURTH: dict[str, Any] = {"model": "hare-5m", "tokens": 2_000_000, "seeds": (100, 101, 102)}
-SIXTH = {**FOURTH, "seeds": (100, 101)}
+SIXTH, SEVENTH = {**FOURTH, "seeds": (100, 101)}, {**FOURTH, "seeds": (100,)}
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,11 @@ TRIED = (
     # the sixth time: pages of that pool that are like the examples, and how much like them
     *(
         Trial(f"sixth-{least:.4g}", Stated(0.0, examples=400, novelty=0.9, likeness=least), pages=40_000, **SIXTH)
-        for least in (0.3333, 0.4)
+        for least in (A_THIRD, 0.4)
     ),
+    # the seventh time: likeness alone beside ours, with as much likeness asked for as a classifier says yes at
+    Trial("seventh-single", Stated(0.0, examples=400, novelty=0.9, likeness=A_THIRD), arms=("top-likeness",), pages=40_000, **SEVENTH),
+    Trial("seventh-0.5", Stated(0.0, examples=400, novelty=0.9, likeness=A_HALF), pages=40_000, **SEVENTH),
 )  # fmt: skip
 
 
@@ -165,9 +169,14 @@ POOL40 = Size(
     name="crawl-like-40000",
 )  # fmt: skip
 # the same once more, from pages that are like the examples; what the sixth tuning chose
-LATEST = Size(
+LIKE_A_THIRD = Size(
     40_000, 2_000_000, 2_000_000, "hare-5m", (40, 41, 42), (43, 44), 2.0,
-    Stated(0.0, examples=400, novelty=0.9, likeness=LIKENESS), 5, leaked=False, name="crawl-like-likeness",
+    Stated(0.0, examples=400, novelty=0.9, likeness=A_THIRD), 5, leaked=False, name="crawl-like-likeness",
+)  # fmt: skip
+# more like them, after likeness alone had lain ahead; what the seventh tuning chose
+LATEST = Size(
+    40_000, 2_000_000, 2_000_000, "hare-5m", (50, 51, 52), (53, 54), 2.0,
+    Stated(0.0, examples=400, novelty=0.9, likeness=A_HALF), 6, leaked=False, name="crawl-like-likeness-even",
 )  # fmt: skip
 NATURAL = POOL15  # the natural pool has the priors of that plan and the next; it stands beside both
 PROXY = Size(15_000, 1_000_000, 1_000_000, "hare-1m", (0, 1, 2), (3, 4), 2.0)
@@ -176,8 +185,7 @@ SMALL = Size(700, 16_384, 8_192, "hare-1m", (0, 1), (), 2.0, Stated(examples=40)
 
 def main() -> None:
     words = set(sys.argv[1:])
-    known = {"small": SMALL, "proxy": PROXY, "told": TOLD, "weighted": WEIGHTED, "pool15": POOL15, "pool40": POOL40}
-    size = next((known[word] for word in known if word in words), LATEST)
+    size = next((size for word, size in {"small": SMALL, **PLANS}.items() if word in words), LATEST)
     posts, web = real_data("reddit_selfposts"), real_data("webcrawl_mix")
     if "tune" in words:
         tune(posts, web, work_only="work" in words)
@@ -213,7 +221,9 @@ def main() -> None:
         write_results("experiment", rows)
 
 
-PLANS = {"": LATEST, "pool40": POOL40, "pool15": POOL15, "told": TOLD, "weighted": WEIGHTED, "proxy": PROXY}  # how their rows begin
+PLANS = {  # how their rows begin
+    "": LATEST, "like33": LIKE_A_THIRD, "pool40": POOL40, "pool15": POOL15, "told": TOLD, "weighted": WEIGHTED, "proxy": PROXY,
+}  # fmt: skip
 
 
 def summed() -> list[dict[str, Any]]:
@@ -273,14 +283,20 @@ def confirmatory_plan(size: Size) -> Plan:
 
 
 def urgency(plan: Plan) -> list[tuple[Arm, int]]:
-    """The cells by what the table's first rows need; an order of work, which no result changes."""
-    order = ["random", "priors", "leaked", "random-long", "likeness-only", "diversity-only", "quality-only", *SINGLE[2:], "cleaned", *PEERS]
+    """The cells by what the table's first rows need; an order of work, which no result changes.
+
+    Pairs of ours and random seed by seed, so that there is one to compare after each, likeness alone after the pairs of the first seeds.
+    """
+    order = ["random", "priors", "likeness-only", "leaked", "random-long", "diversity-only", "quality-only", *SINGLE[2:], "cleaned", *PEERS]
     rank = {name: at for at, name in enumerate(order)}
-    first = ("random", "priors")  # seed by seed, so that there is a pair to compare after each
-    return sorted(
-        plan.cells(),
-        key=lambda cell: (0, cell[1], rank[cell[0].name]) if cell[0].name in first else (1, rank.get(cell[0].name, 9), cell[1]),
-    )
+
+    def turn(cell: tuple[Arm, int]) -> tuple[int, int, int]:
+        at, seed = rank.get(cell[0].name, len(order)), cell[1]
+        if at < 2:
+            return (0 if seed in plan.seeds else 2, seed, at)
+        return (1, at, seed) if cell[0].name == "likeness-only" else (3, at, seed)
+
+    return sorted(plan.cells(), key=turn)
 
 
 def work(shared: experiment.Material, folder: Path, order: list[tuple[Arm, int]], *, judge: bool = True) -> None:
