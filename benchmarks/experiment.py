@@ -471,15 +471,15 @@ def measures(result: experiment.Experiment, size: Size) -> list[dict[str, Any]]:
     if done:
         best = min(done, key=lambda arm: means[arm])
         ahead = experiment.paired_difference(_of(result, "priors"), _of(result, best))
-    if done and (ahead.value > 0 or len(done) == len(rivals)):  # to be ahead of some of them says nothing; to be behind one does
         how = f"ours minus {best}, the lowest mean of {', '.join(done)}; {ahead.seeds} paired seeds"
         how += "" if len(done) == len(rivals) else f"; {len(rivals) - len(done)} more arms are not done"
-        span = (ahead.low, ahead.high)
+        decided = ahead.value > 0 or len(done) == len(rivals)  # to be ahead of some of them meets no target; to be behind one misses it
         rows.append(
             measure(
-                "experiment.bpb_to_best_single_factor", ahead.value, target=0.0, better="lower", unit="bits/byte", interval=span, how=how
+                "experiment.bpb_to_best_single_factor", ahead.value, target=0.0 if decided else None, better="lower", unit="bits/byte",
+                interval=(ahead.low, ahead.high), how=how,
             )
-        )
+        )  # fmt: skip
     early = sooner(result, size.tokens / 2)
     if early:
         how = (

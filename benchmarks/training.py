@@ -1,6 +1,7 @@
 """Is training fast, is it the same training, and how small should a step be? About 30 minutes on 2 cores.
 
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/training.py [SEEDS [STEPS]]
+    python benchmarks/training.py speed     without the short runs in small steps; about 12 minutes
     python benchmarks/training.py gpu       the larger models of the ladder on one GPU, in bf16; about 3 minutes, on the bundled pages
 
 Ours against the Hugging Face Trainer, like for like: hare-5m with a vocabulary of 8,192 from the same first weights, the same
@@ -39,7 +40,7 @@ GPU_CONTEXT, GPU_STEPS = 2_048, 9
 TRAINER = "transformers.Trainer (adamw_torch_fused, its default; position ids keep the pages apart)"
 
 
-def main(seeds: int = SEEDS, steps: int = STEPS) -> None:
+def main(seeds: int = SEEDS, steps: int = STEPS, *, speed_only: bool = False) -> None:
     torch.set_num_threads(1)
     posts = real_data("reddit_selfposts")
     chosen = np.random.default_rng(0).permutation(len(posts))[:POSTS]
@@ -49,8 +50,8 @@ def main(seeds: int = SEEDS, steps: int = STEPS) -> None:
     measures = []
     for precision in ("fp32", "bf16"):
         measures += compare(packed, precision, seeds, steps)
-    there = earlier("training", lambda row: "_gpu" in row)
-    write_results("training", [*measures, *small_steps(texts, tokenizer), *there])
+    there = earlier("training", lambda row: "_gpu" in row or (speed_only and "_rows_" in row))
+    write_results("training", [*measures, *([] if speed_only else small_steps(texts, tokenizer)), *there])
 
 
 def gpu() -> None:
@@ -184,5 +185,7 @@ def _median(stamps: list[float]) -> float:
 if __name__ == "__main__":
     if sys.argv[1:] == ["gpu"]:
         gpu()
+    elif sys.argv[1:] == ["speed"]:
+        main(speed_only=True)
     else:
         main(*map(int, sys.argv[1:]))

@@ -18,7 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention.varlen import varlen_attn
 
-CHUNK, GPU_CHUNK = 512, 4_096  # rows of scores at a time: on a CPU, times 8,192 tokens they stay in a cache; a GPU wants more to do
+from hare_lab.training.packing import IGNORE
+
+CHUNK, GPU_CHUNK = 1_024, 4_096  # rows of scores that are held at a time: as few as products are fast with
+BLOCK = 64  # of them, those that are made probabilities at a time: on a CPU, times 8,192 tokens in fp32 they stay in a cache
 PRODUCTS = 512  # up to this context, whole matrices of scores are cheaper on a CPU than the blocks of scaled_dot_product_attention
 NAME = "hare"
 GROUPED = "enable_gqa" in inspect.signature(varlen_attn).parameters  # torch before 2.12 wants a key for each query
@@ -41,22 +44,24 @@ class ChunkedLoss(torch.autograd.Function):
         else:
             ctx.rows, learnt, answers = None, hidden, targets
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        weights, some = table.to(hidden.dtype), chunk(hidden)
+        weights, (some, few) = table.to(hidden.dtype), portions(hidden)
         if wanted:
             back, table_back = torch.empty_like(learnt), torch.zeros_like(table)
         for at in range(0, len(learnt), some):
             rows, answer = learnt[at : at + some], answers[at : at + some, None]
-            shares = torch.softmax(rows @ weights.t(), -1, dtype=torch.float32)
-            right = shares.gather(1, answer)
-            total -= right.clamp_min(torch.finfo(torch.float32).tiny).log().sum()
+            scores = rows @ weights.t()
+            for block, wants in zip(scores.split(few), answer.split(few), strict=True):
+                shares = torch.softmax(block, -1, dtype=torch.float32)
+                right = shares.gather(1, wants)
+                total -= right.clamp_min(torch.finfo(torch.float32).tiny).log().sum()
+                if wanted:
+                    block.copy_(shares.scatter_(1, wants, right - 1))  # the scores give way to their gradient
             if wanted:
-                shares.scatter_(1, answer, right - 1)
-                slope = shares.to(rows.dtype)
-                torch.mm(slope, weights, out=back[at : at + some])
-                if slope.dtype == torch.float32:
-                    table_back.addmm_(slope.t(), rows)
+                torch.mm(scores, weights, out=back[at : at + some])
+                if scores.dtype == torch.float32:
+                    table_back.addmm_(scores.t(), rows)
                 else:
-                    table_back += slope.t() @ rows
+                    table_back += scores.t() @ rows
         if wanted:
             ctx.shape = hidden.shape
             ctx.save_for_backward(back, table_back)
@@ -71,9 +76,19 @@ class ChunkedLoss(torch.autograd.Function):
         return back, (table_back * slope), None, None
 
 
-def chunk(rows: Tensor) -> int:
-    """Rows of scores to hold at a time, where `rows` lie."""
-    return CHUNK if rows.device.type == "cpu" else GPU_CHUNK
+def token_losses(hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
+    """The cross-entropy of each token, fp32 (n,), 0 where there is nothing to foretell: what `ChunkedLoss` sums, without a gradient."""
+    some, few = portions(hidden)
+    found = []
+    for rows, answers in zip(hidden.split(some), targets.split(some), strict=True):
+        for block, wants in zip((rows @ table.t()).split(few), answers.split(few), strict=True):
+            found.append(F.cross_entropy(block.float(), wants, reduction="none", ignore_index=IGNORE))
+    return torch.cat(found)
+
+
+def portions(rows: Tensor) -> tuple[int, int]:
+    """Rows of scores to hold at a time, and of them those to make probabilities at a time, where `rows` lie."""
+    return (CHUNK, BLOCK) if rows.device.type == "cpu" else (GPU_CHUNK, GPU_CHUNK)
 
 
 class ProductAttention(torch.autograd.Function):

@@ -22,7 +22,6 @@ def evaluate(model: MistralForCausalLM, rows: Packed, *, precision: str = "fp32"
 def page_losses(model: MistralForCausalLM, rows: Packed, *, precision: str = "fp32", batch: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """Summed loss (nats) and number of learnt tokens of each page of `rows`, as arrays of shape (n_pages,)."""
     import torch
-    import torch.nn.functional as F
 
     from hare_lab.training import kernels
 
@@ -39,13 +38,11 @@ def page_losses(model: MistralForCausalLM, rows: Packed, *, precision: str = "fp
             if kernels.suits(model):
                 hidden = kernels.read(model, tokens, page, positions, kind).flatten(0, 1)
                 table = model.lm_head.weight.to(hidden.dtype)
-                some = kernels.chunk(hidden)
-                chunks = zip(hidden.split(some), targets.flatten().split(some), strict=True)
-                each = [F.cross_entropy((h @ table.t()).float(), wanted, reduction="none", ignore_index=IGNORE) for h, wanted in chunks]
+                each = kernels.token_losses(hidden, table, targets.flatten())
             else:
-                each = [kernels.own_losses(model, tokens, targets, page, kind)]
+                each = kernels.own_losses(model, tokens, targets, page, kind)
             where = chosen.pages.ravel()
-            losses += np.bincount(where, torch.cat(each).double().cpu().numpy(), minlength=pages + 1)
+            losses += np.bincount(where, each.double().cpu().numpy(), minlength=pages + 1)
             counts += np.bincount(where, chosen.targets.ravel() != IGNORE, minlength=pages + 1).astype(np.int64)
     model.train(was)
     return losses[:pages], counts[:pages]
