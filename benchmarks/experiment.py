@@ -3,6 +3,7 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py              the latest plan and the natural pool; gone on with at will
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py tune        settings on hare-1m, the other half of the labels, other seeds
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work [tune]  train cells on one thread; start one a core, side by side
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py counts      choices of the last tuning, by a model that only counts
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py sum         what the finished cells of all plans say so far
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy|told|weighted|pool15|pool40|like33  an earlier plan
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work natural  cells of the natural pool, beside the latest plan
@@ -37,11 +38,12 @@ import numpy as np
 import torch
 from _cells import gathered
 from _common import earlier, measure, real_data, write_results
+from _ngrams import token_bits
 from crawl_pool import crawl_pool
 from curation import Prepared, halves, prepared
 from datasets import Dataset
 
-from hare_lab import corpus, embedding, experiment, quality, texts
+from hare_lab import corpus, embedding, experiment, quality, texts, training
 from hare_lab.experiment import Arm, Plan, workers
 from hare_lab.experiment.cells import finished
 from hare_lab.experiment.conduct import begin
@@ -189,6 +191,9 @@ def main() -> None:
     posts, web = real_data("reddit_selfposts"), real_data("webcrawl_mix")
     if "tune" in words:
         tune(posts, web, work_only="work" in words)
+        return
+    if "counts" in words:
+        print(counted(posts, web))
         return
     _, unseen = halves(posts)
     plan = confirmatory_plan(size)
@@ -536,6 +541,26 @@ def tune(posts: list[dict[str, Any]], web: list[dict[str, Any]], *, work_only: b
         if not work_only:
             lines.append(f"{trial.stated}, set {trial.share:.0%} of what is read: {experiment.results(folder).arms()}")
     print("\n".join(lines), flush=True)
+
+
+def counted(posts: list[dict[str, Any]], web: list[dict[str, Any]]) -> str:
+    """A Markdown table: bits per byte of the held-out posts of the last tuning, by n-gram counts of what each choice reads."""
+    size, plan, _ = tuning_plan(TRIED[-1])
+    shared, seed = crawl_material(plan, posts, web, halves(posts)[0], size), plan.seeds[0]
+    asked, starts = training.encode(shared.held["text"], shared.tokenizer)
+    sizes, names = np.array([len(text.encode()) for text in shared.held["text"]]), np.array(shared.groups)
+    told = {"random": shared.parts(Arm("random", crawl=True), seed)}
+    told |= {method: shared.parts(Arm(method, method), seed) for method in ("diversity-only", "quality-only", "top-likeness")}
+    for least in (0.0, A_THIRD, 0.4, A_HALF, 0.55):
+        turned = replace(shared, priors=shared.priors.turned(likeness=least))
+        told[f"priors, likeness {least:.2f}"] = turned.parts(Arm("priors", "priors"), seed)
+    lines = ["| | bits per byte | tokens |", "|---|---|---|"]
+    for name, parts in told.items():
+        read, _ = training.encode(parts["D1"]["text"], shared.tokenizer)
+        bits = np.add.reduceat(token_bits(read.astype(np.int64), asked.astype(np.int64), len(shared.tokenizer)), starts[:-1])
+        macro = np.mean([bits[names == label].sum() / sizes[names == label].sum() for label in np.unique(names)])
+        lines.append(f"| {name} | {macro:.3f} | {len(read):,} |")
+    return "\n".join(lines)
 
 
 def tuning_plan(trial: Trial) -> tuple[Size, Plan, list[tuple[Arm, int]]]:
