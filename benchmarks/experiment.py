@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from _cells import gathered
 from _common import earlier, measure, real_data, write_results
@@ -43,7 +44,7 @@ from crawl_pool import crawl_pool
 from curation import Prepared, halves, prepared
 from datasets import Dataset
 
-from hare_lab import corpus, embedding, experiment, quality, texts, training
+from hare_lab import corpus, embedding, evaluation, experiment, quality, texts, training
 from hare_lab.experiment import Arm, Plan, workers
 from hare_lab.experiment.cells import finished
 from hare_lab.experiment.conduct import begin
@@ -292,14 +293,14 @@ def urgency(plan: Plan) -> list[tuple[Arm, int]]:
 
     Pairs of ours and random seed by seed, so that there is one to compare after each, likeness alone after the pairs of the first seeds.
     """
-    order = ["random", "priors", "likeness-only", "leaked", "random-long", "diversity-only", "quality-only", *SINGLE[2:], "cleaned", *PEERS]
-    rank = {name: at for at, name in enumerate(order)}
+    pair = ["random", "priors"]
+    order = [*pair, "likeness-only", "leaked", "random-long", "diversity-only", "quality-only", *SINGLE[2:], "cleaned", *PEERS]
 
     def turn(cell: tuple[Arm, int]) -> tuple[int, int, int]:
-        at, seed = rank.get(cell[0].name, len(order)), cell[1]
-        if at < 2:
-            return (0 if seed in plan.seeds else 2, seed, at)
-        return (1, at, seed) if cell[0].name == "likeness-only" else (3, at, seed)
+        name, seed = cell[0].name, cell[1]
+        if name in pair:
+            return (0 if seed in plan.seeds else 2, seed, pair.index(name))
+        return (1 if name == "likeness-only" else 3, order.index(name), seed)
 
     return sorted(plan.cells(), key=turn)
 
@@ -548,7 +549,7 @@ def counted(posts: list[dict[str, Any]], web: list[dict[str, Any]]) -> str:
     size, plan, _ = tuning_plan(TRIED[-1])
     shared, seed = crawl_material(plan, posts, web, halves(posts)[0], size), plan.seeds[0]
     asked, starts = training.encode(shared.held["text"], shared.tokenizer)
-    sizes, names = np.array([len(text.encode()) for text in shared.held["text"]]), np.array(shared.groups)
+    sizes = [len(text.encode("utf-8", "surrogatepass")) for text in shared.held["text"]]
     told = {"random": shared.parts(Arm("random", crawl=True), seed)}
     told |= {method: shared.parts(Arm(method, method), seed) for method in ("diversity-only", "quality-only", "top-likeness")}
     for least in (0.0, A_THIRD, 0.4, A_HALF, 0.55):
@@ -558,8 +559,8 @@ def counted(posts: list[dict[str, Any]], web: list[dict[str, Any]]) -> str:
     for name, parts in told.items():
         read, _ = training.encode(parts["D1"]["text"], shared.tokenizer)
         bits = np.add.reduceat(token_bits(read.astype(np.int64), asked.astype(np.int64), len(shared.tokenizer)), starts[:-1])
-        macro = np.mean([bits[names == label].sum() / sizes[names == label].sum() for label in np.unique(names)])
-        lines.append(f"| {name} | {macro:.3f} | {len(read):,} |")
+        found = evaluation.bits_per_byte(pd.DataFrame({"bits": bits, "bytes": sizes, "faithful": True}), shared.groups)
+        lines.append(f"| {name} | {found.macro.value:.3f} | {len(read):,} |")
     return "\n".join(lines)
 
 

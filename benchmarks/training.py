@@ -1,7 +1,7 @@
 """Is training fast, is it the same training, and how small should a step be? About 30 minutes on 2 cores.
 
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/training.py [SEEDS [STEPS]]
-    python benchmarks/training.py speed     without the short runs in small steps; about 12 minutes
+    python benchmarks/training.py speed     without the short runs in small steps
     python benchmarks/training.py gpu       the larger models of the ladder on one GPU, in bf16; about 3 minutes, on the bundled pages
 
 Ours against the Hugging Face Trainer, like for like: hare-5m with a vocabulary of 8,192 from the same first weights, the same

@@ -507,6 +507,25 @@ def test_the_demos_licences_are_those_that_its_packages_state():
     assert found["sample"] == "CC-BY-4.0" and "BSD" in found["docs/numpy"] and set(found) == {"sample", "docs/numpy"}
 
 
+# --- the count model of the benchmarks ---------------------------------------------------------------------------------
+
+
+@given(st.integers(2, 9), st.integers(1, 4), st.integers(0, 99))
+def test_the_chances_that_counts_give_the_next_token_add_up_to_one(vocabulary, order, seed):
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+    from _ngrams import token_bits
+
+    rng = np.random.default_rng(seed)
+    read, before = rng.integers(0, vocabulary, 80), rng.integers(0, vocabulary, 5)
+    asked = [np.append(before, token) for token in range(vocabulary)]
+    assert sum(2 ** -token_bits(read, row, vocabulary, order=order)[-1] for row in asked) == pytest.approx(1)
+    again = token_bits(read, read, vocabulary, order=order).mean()
+    assert again < token_bits(rng.integers(0, vocabulary, 80), read, vocabulary, order=order).mean()  # what was read is foretold better
+
+
 # --- the crawl-like pool of the benchmarks ---------------------------------------------------------------------------
 
 
