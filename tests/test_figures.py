@@ -623,12 +623,12 @@ def make_gaps(have):
 @pytest.mark.parametrize(
     ("have", "says"),
     [
-        ([0.01, 0.02], "None of two topics has more than was wanted"),
-        ([0.01, 0.05], "One of two topics has more than was wanted"),
-        ([0.05, 0.05], "Two of two topics have more than was wanted"),
+        ([0.01, 0.02], "“topic 0” has 25\u00a0% of what was wanted, the least of 2 topics"),
+        ([0.0, 0.05], "One of two topics has no page"),
+        ([0.05, 0.04], "Every topic has what was wanted"),
     ],
 )
-def test_a_treemap_counts_the_topics_with_too_much(have, says):
+def test_a_treemap_names_the_topic_that_lacks_most(have, says):
     assert title(figures.coverage_treemap(make_gaps(have).assign(parent=""))) == says
 
 

@@ -93,12 +93,12 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     held = topics[topics["have"] > 0]
     if held.empty:
         return look.nothing("No topic has a page", theme)
-    over, empty = int((topics["have"] > topics["wanted"]).sum()), int(((topics["have"] <= 0) & (topics["wanted"] > 0)).sum())
-    title = f"{look.among(over, len(topics), 'topic')} {'has' if over < 2 else 'have'} more than was wanted"
+    asked = topics[topics["wanted"] > 0]
+    over, empty = int((topics["have"] > topics["wanted"]).sum()), int((asked["have"] <= 0).sum())
     other = float(gaps.loc[gaps["topic"] == OTHER, "have"].sum())
-    parts = ["area: share of the tokens", "colour: has, against wanted"]
+    parts = ["area: share of the tokens", f"colour: has, against wanted ({over} have more)"]
     parts += [f"not drawn: {look.percent(other)} in no topic" + (f", {look.plural(empty, 'topic')} with no page" if empty else "")]
-    figure = look.canvas(title, " · ".join(parts), theme=theme, right=12)
+    figure = look.canvas(_scarcest(asked), " · ".join(parts), theme=theme, right=12)
     tiles = _tiles(held)
     figure.add_treemap(
         ids=[t["id"] for t in tiles], parents=[t["parent"] for t in tiles], labels=[t["label"] for t in tiles],
@@ -113,6 +113,17 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         },
     )  # fmt: skip
     return figure.update_layout(margin={"l": 20, "b": 20}, uniformtext={"minsize": 11, "mode": "hide"})
+
+
+def _scarcest(asked: pd.DataFrame) -> str:
+    """Of which topic there is least, against what was wanted: its tile is small and may have no room for its name."""
+    times = asked["have"] / asked["wanted"]
+    if times.empty or times.min() >= 1:
+        return "Every topic has what was wanted"
+    if (empty := int((times <= 0).sum())) > 0:
+        return f"{look.among(empty, len(asked), 'topic')} {'has' if empty < 2 else 'have'} no page"
+    name = str(asked.loc[times.idxmin(), "name"])[: look.NAME]
+    return f"“{name}” has {look.percent(float(times.min()))} of what was wanted, the least of {look.plural(len(asked), 'topic')}"
 
 
 def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
