@@ -16,7 +16,7 @@ DECAY = 0.2  # share of the steps in which a constant rate falls to 0 (Hu et al.
 
 @dataclass(frozen=True)
 class Settings:
-    """One training run's settings. AdamW's betas and eps, the decay and the clipping are the paper's.
+    """One training run's settings. AdamW's betas and eps, the decay and the clipping are those of the paper's released code.
 
     Attributes
     ----------
