@@ -11,11 +11,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from hare_lab.evaluation.scores import wilson
 
 # numba looks for the package `coverage` and would find `coverage.py` of this folder; None says that there is none
 sys.modules.setdefault("coverage", None)  # type: ignore[arg-type]
@@ -95,6 +99,11 @@ def ratio(times: list[tuple[float, float]]) -> tuple[float, tuple[float, float]]
     """Median of peer/ours, and its lowest and highest pair: above 1 means that ours is faster."""
     ratios = [peer / ours for ours, peer in times]
     return statistics.median(ratios), (min(ratios), max(ratios))
+
+
+def interval(hits: Sequence[bool] | np.ndarray) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share of hits."""
+    return wilson(float(np.mean(hits)), len(hits))
 
 
 def measure(

@@ -43,7 +43,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import measure, ratio, real_data, write_results
+from _common import interval, measure, ratio, real_data, write_results
 
 POSTS, PLANTED, PAIRS = 20_000, 1_000, 5
 HALVES, TUNED_ON, REPORTED = 12_345, 1, 0  # seeds
@@ -391,13 +391,6 @@ def real_articles() -> list[list[dict[str, Any]]]:
     for row in real_data("onestop_english"):
         by_name.setdefault(row["article"], []).append(row)
     return [by_name[name] for name in sorted(by_name)]
-
-
-def interval(hits: Sequence[bool]) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share."""
-    n, share, z = len(hits), float(np.mean(hits)), 1.96
-    centre, spread = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return float((centre - spread) / (1 + z * z / n)), float((centre + spread) / (1 + z * z / n))
 
 
 def halves(things: Sequence[Any]) -> tuple[list[Any], list[Any]]:

@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from _common import earlier, measure, real_data, write_results
+from _common import earlier, interval, measure, real_data, write_results
 
 PLANTED, CHANGED, LONG, SHORT = 200, 0.15, 13, 5
 HALVES, TUNED_ON, REPORTED = 12_345, 1, 0  # seeds
@@ -148,13 +148,6 @@ def hits_of(items: Any, plan: Plan, hits: Any) -> np.ndarray:
     return np.array([(str(at), items.told(row)) in found for at, row in enumerate(plan.item)])
 
 
-def interval(hits: Sequence[bool] | np.ndarray) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share."""
-    n, share, z = len(hits), float(np.mean(hits)), 1.96
-    centre, spread = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return float((centre - spread) / (1 + z * z / n)), float((centre + spread) / (1 + z * z / n))
-
-
 def alarms(found: Any, long: set[tuple[str, str]] | None = None) -> tuple[set[str], set[str]]:
     """Posts with a hit that is not real, and posts whose hits are all real; `long`: only of these items."""
     hits = [(id, b, i) for id, b, i in zip(found["id"], found["benchmark"], found["item"], strict=True) if long is None or (b, i) in long]
@@ -233,14 +226,14 @@ def copied(rows: list[int], half: list[str]) -> list[dict[str, Any]]:
     at_length = {(b, i) for b, i, n in zip(items.benchmarks, items.ids, words, strict=True) if n >= LONG}
     false, real = alarms(found, at_length)
     every, _ = alarms(found)
-    by = Counter(found[found["id"].isin(false)]["how"])
+    paths = ", ".join(f"{hits} {path}" for path, hits in Counter(found[found["id"].isin(false)]["how"]).items()) or "none"
     flags = np.zeros(len(half), bool)
     flags[: len(false)] = True
     of = f"of {len(half):,} natural posts not tuned on, against {len(items):,} distinct items"
     measures += [
         measure("leakage.false_alarms", 100 * len(false) / len(half), unit="%", target=0.1, better="lower",
                 interval=tuple(100 * edge for edge in interval(flags)),
-                how=f"{len(false)} {of}, items of at least 13 words, both paths of words ({dict(by)}); "
+                how=f"{len(false)} {of}, items of at least 13 words, both paths of words (hits: {paths}); "
                 f"{len(real)} more are real: posts {', '.join(sorted(real)) or 'none'}"),
         measure("leakage.false_alarms_all_items", 100 * len(every) / len(half), unit="%", better="lower",
                 how=f"{len(every)} {of}, short items too"),
