@@ -13,7 +13,7 @@ from hare_lab.errors import InputError
 
 
 def numbered(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file with the numbers of their lines, from 1; blank lines are passed over.
+    """The objects of a file with the numbers of their lines, from 1; blank lines and a byte-order mark are passed over.
 
     Raises
     ------
@@ -24,13 +24,13 @@ def numbered(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InputError(f"no file {path}; give a JSON-lines file")
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8") as lines:
+        with opened(path, "rt", encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue
                 try:
                     row = json.loads(line)
-                except (json.JSONDecodeError, RecursionError) as error:
+                except (ValueError, RecursionError) as error:  # or a number of thousands of digits
                     told = getattr(error, "msg", error)
                     raise InputError(f"{path} line {number}: not valid JSON ({told}); mend or remove the line") from error
                 if not isinstance(row, dict):

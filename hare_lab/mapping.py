@@ -81,7 +81,7 @@ def map_corpus(
     steps |= {
         "clustering": clusters.report,
         "topics": named.report,
-        "diversity": diversity.profile(pages, vectors, clusters.nearest_cluster, seed=seed),
+        "diversity": diversity.profile(pages, vectors, clusters.cluster, seed=seed),
     }
     return Mapped(with_clusters(pages, clusters), removed, vectors, named, steps)
 

@@ -9,6 +9,7 @@ be, and how crawled and synthetic text are mixed. `Priors` is that statement. It
 from __future__ import annotations
 
 import dataclasses
+import glob
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,9 +55,9 @@ class Duplication:
 class Quality:
     """What counts as good text: a floor for the learned score and the thresholds of the published rules.
 
-    `good` names pages to learn from: a path, or `sample` for the bundled reference pages. `likeness` is how likely a page must be one of
-    them rather than one of the corpus, were either as likely; 0 asks for nothing, and 1/3 for a kind that is at least half as frequent
-    among the good pages as in the corpus.
+    `good` names pages to learn from: a file, folder or glob, or `sample` for the bundled reference pages. `likeness` is how likely a page
+    must be one of them rather than one of the corpus, were either as likely; 0 asks for nothing, and 1/3 for a kind that is at least half
+    as frequent among the good pages as in the corpus.
     """
 
     floor: float = 0.3
@@ -69,8 +70,9 @@ class Quality:
 class Leakage:
     """Which benchmarks must stay unseen, and how much overlap is too much (HARE paper, appendix A.4).
 
-    A page goes when it holds more than `overlap` of a benchmark's item, or when more than `overlap` of its own n-grams stand in
-    benchmarks; the n of crawled, synthetic (D2) and task (D3) text differ because their lengths do.
+    `benchmarks` are files, folders, globs or `hf:owner/name`. A page goes when it holds more than `overlap` of a benchmark's item, or when
+    more than `overlap` of its own n-grams stand in benchmarks; the n of crawled, synthetic (D2) and task (D3) text differ because their
+    lengths do.
     """
 
     benchmarks: tuple[str, ...] = ("benchmark/items.jsonl",)
@@ -125,16 +127,26 @@ class Priors:
         _check(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as YAML and JSON hold them."""
+        """Plain values, as YAML holds them."""
         values: dict[str, Any] = plain(self)
+        values["quality"]["rules"] = dict(self.quality.rules)  # a threshold may be infinite, which JSON can't say
         return values
 
     def save(self, path: str | Path) -> Path:
-        """Write the statement as YAML (aside, then renamed); `load` reads back an equal one."""
+        """Write the statement as YAML (aside, then renamed); `load` reads back an equal one.
+
+        Raises
+        ------
+        InputError
+            If it can't be written.
+        """
         target = Path(path)
         aside = target.with_name(target.name + ".part")
-        aside.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
-        aside.replace(target)
+        try:
+            aside.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+            aside.replace(target)
+        except OSError as error:
+            raise InputError(f"{target} can't be written ({error.strerror or error}); free some space or choose another folder") from error
         return target
 
     def turned(
@@ -166,15 +178,16 @@ class Priors:
         )
 
     def find(self, name: str) -> Path:
-        """The file that a name in the priors means; a relative one stands in the bundled data, for `load` has settled the others.
+        """The file, folder or glob that a name in the priors means; a relative one stands in the bundled data, for `load` has settled the
+        others.
 
         Raises
         ------
         InputError
             If it is not there.
         """
-        place = DATA / name  # an absolute name stays as it is
-        if place.exists():
+        place = _found(DATA, name)
+        if place:
             return place
         where = "is not there" if Path(name).is_absolute() else f"is neither beside the priors file nor in {DATA}"
         raise InputError(f'priors: file "{name}" {where}; give its path in the priors file')
@@ -202,14 +215,23 @@ def load(path: str | Path) -> Priors:
     folder = Path(path).resolve().parent
 
     def settled(name: str) -> str:
-        return str(folder / name) if name and not name.startswith("hf:") and (folder / name).is_file() else name
+        return name if not name or name.startswith("hf:") else str(_found(folder, name) or name)
 
+    good = priors.quality.good
     return dataclasses.replace(
         priors,
         taxonomy=settled(priors.taxonomy),
-        quality=dataclasses.replace(priors.quality, good=settled(priors.quality.good)),
+        quality=dataclasses.replace(priors.quality, good=good if good == "sample" else settled(good)),
         leakage=dataclasses.replace(priors.leakage, benchmarks=tuple(map(settled, priors.leakage.benchmarks))),
     )
+
+
+def _found(folder: Path, name: str) -> Path | None:
+    """The file, folder or glob that a name means in a folder, or by itself where it is absolute; None where there is nothing."""
+    if (folder / name).exists():
+        return folder / name
+    pattern = Path(glob.escape(str(folder))) / name
+    return pattern if glob.glob(str(pattern), recursive=True) else None  # noqa: PTH207 (takes absolute patterns)
 
 
 def _check(priors: Priors) -> None:

@@ -19,7 +19,9 @@ import yaml
 
 from hare_lab.errors import InputError
 from hare_lab.priors import DATA
+from hare_lab.yaml_files import UNREADABLE
 
+OTHER = "other"  # a page of none of a taxonomy's topics
 TIERS = ("reference", "ordinary", "thin", "junk")
 DUPLICATE_KINDS = ("exact", "near", "semantic")
 LEAK_KINDS = ("verbatim", "edited", "reworded")
@@ -151,16 +153,20 @@ def taxonomy(path: str | Path = DATA / "taxonomy" / "everyday.yaml") -> list[Top
     Raises
     ------
     InputError
-        If the file is missing or malformed, a topic lacks an id or a description, or an id stands twice.
+        If the file is missing or malformed, a topic lacks an id or a description, its id is `other`, or an id stands twice.
     """
     source = Path(path)
     try:
         content = yaml.safe_load(source.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"no taxonomy {source}; give a YAML file such as data/taxonomy/everyday.yaml") from error
+    except OSError as error:
+        raise InputError(
+            f"taxonomy {source} can't be read ({error.strerror or error}); give a YAML file such as data/taxonomy/everyday.yaml"
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{source}: byte {error.start} is not UTF-8; convert the file to UTF-8") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, *UNREADABLE) as error:
         mark = getattr(error, "problem_mark", None)
         raise InputError(f"{source}{f' line {mark.line + 1}' if mark else ''}: not valid YAML; mend it there") from error
     found: list[Topic] = []
@@ -278,6 +284,8 @@ def _topic(leaf: dict[str, Any], parent: str, source: Path) -> Topic:
     for field in ("id", "description"):
         if not isinstance(leaf.get(field), str) or not leaf[field].strip():
             raise InputError(f'{source}: topic "{leaf.get("id", leaf.get("name", "?"))}" has no {field}; give it one')
+    if leaf["id"] == OTHER:
+        raise InputError(f'{source}: a topic has the id "{OTHER}", which is what pages of no topic are called; give it another id')
     weight = leaf.get("weight", 1)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
         raise InputError(f'{source}: topic "{leaf["id"]}" has the weight {weight}; a weight is a number of zero or more')

@@ -3,11 +3,14 @@
 import gzip
 import io
 import json
+import os
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import zstandard
 from datasets import Dataset, DatasetDict
@@ -16,8 +19,9 @@ from hypothesis import strategies as st
 
 from hare_lab import corpus, priors
 from hare_lab.corpus import hub, scrub
-from hare_lab.corpus.pages import joined, removed_table, table
+from hare_lab.corpus.pages import Collector, joined, removed_table, table, with_columns
 from hare_lab.errors import InputError
+from hare_lab.json_lines import numbered
 
 PROSE = (
     "The heron stood so still that the boys on the bridge took it for a post. Then the water moved, the neck unfolded, "
@@ -98,6 +102,25 @@ def test_a_folder_and_a_glob_read_every_file_in_name_order(tmp_path):
     assert list(corpus.load(f"{tmp_path}/**/*.jsonl").pages["text"]) == ["b.jsonl", "c/d.jsonl"]
 
 
+@pytest.mark.parametrize("parts", [False, True])
+def test_what_map_and_filter_keep_beside_a_saved_dataset_is_not_read(tmp_path, parts):
+    rows = Dataset.from_dict({"text": [f"page {i}" for i in range(30)]})
+    (DatasetDict(train=rows) if parts else rows).save_to_disk(str(tmp_path))
+    saved = tmp_path / "train" if parts else tmp_path
+    Dataset.load_from_disk(str(saved)).map(lambda row: {"text": row["text"].upper()}).filter(lambda row: row["text"] > "PAGE 2")
+    assert len(list(saved.glob("cache-*.arrow"))) == 2
+    assert corpus.load(tmp_path).pages["text"][:] == rows["text"][:]
+    (saved / "state.json").write_text("{}")  # of a version that we don't know
+    assert corpus.load(tmp_path).pages["text"][:] == rows["text"][:]
+
+
+def test_a_saved_dataset_that_lacks_a_file_is_no_shorter_corpus(tmp_path):
+    Dataset.from_dict({"text": ["a", "b"]}).save_to_disk(str(tmp_path), num_shards=2)
+    (tmp_path / "data-00001-of-00002.arrow").unlink()
+    with pytest.raises(InputError, match=r"state.json names data-00001-of-00002.arrow, which is not there; copy the dataset again"):
+        corpus.load(tmp_path)
+
+
 def test_what_is_hidden_in_a_folder_is_passed_over_but_not_a_folder_that_is_hidden_itself(tmp_path, monkeypatch):
     for name in (".cache/pages/a.txt", ".cache/pages/.git/b.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +132,20 @@ def test_what_is_hidden_in_a_folder_is_passed_over_but_not_a_folder_that_is_hidd
 def test_standard_input_is_a_corpus(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines({"text": "one"}, {"text": "two"}))))
     assert list(corpus.load("-").pages["text"]) == ["one", "two"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path, monkeypatch):
+    raw = "\ufeff".encode() + lines({"text": "one"}, {"text": "two"})
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+    (tmp_path / "rows.jsonl").write_bytes(raw)
+    assert list(corpus.load("-").pages["text"]) == list(corpus.load(tmp_path).pages["text"]) == ["one", "two"]
+    assert [row["text"] for _, row in numbered(tmp_path / "rows.jsonl")] == ["one", "two"]
+
+
+def test_a_number_that_python_will_not_read_is_named_with_its_line(tmp_path):
+    (tmp_path / "rows.jsonl").write_bytes(lines({"text": "one"}) + b'{"n": ' + b"1" * 5_000 + b"}\n")
+    with pytest.raises(InputError, match=r"rows.jsonl line 2: not valid JSON"):
+        list(numbered(tmp_path / "rows.jsonl"))
 
 
 @given(
@@ -138,6 +175,23 @@ def test_an_id_comes_from_the_source_and_the_rows_own_id_and_is_never_given_twic
     assert ids(corpus.load(path).pages) == ["p.jsonl#x", "p.jsonl#x~2", "p.jsonl#3"]
 
 
+def test_an_id_that_looks_as_if_its_row_kept_it_apart_is_not_given_twice_either():
+    found = ids(corpus.load([{"id": id, "text": "t"} for id in ("a", "a", "a~1", "i\ud800", "i\ud801")]).pages)
+    assert found == ["memory#a", "memory#a~1", "memory#a~1~2", "memory#i?", "memory#i?~4"]
+
+
+def test_files_whose_names_are_not_utf8_have_ids_of_their_own(tmp_path):
+    names = [os.fsdecode(name) for name in (b"caf\xe8.txt", b"caf\xe9.txt")]
+    try:
+        for name in names:
+            (tmp_path / name).write_text(name, errors="replace")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    assert ids(corpus.load(tmp_path).pages) == [r"caf\xe8.txt#0", r"caf\xe9.txt#0"]
+    loaded = corpus.load(tmp_path / names[1])
+    assert (ids(loaded.pages), loaded.report.source) == ([r"caf\xe9.txt#0"], str(tmp_path / r"caf\xe9.txt"))
+
+
 def test_a_broken_line_is_set_aside_with_its_reason_and_line(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_bytes(lines({"text": "good"}) + b'{"text": \n' + b'{"text": "\xff\xfe"}\n' + lines({"text": "fine"}))
@@ -161,7 +215,7 @@ def test_the_demo_is_the_same_for_a_seed_and_another_for_another(monkeypatch):
     assert len(first) == 20 and "sample#p1" in ids(first)
 
 
-@pytest.mark.parametrize("python", [sys.executable, "/bin/false"])
+@pytest.mark.parametrize("python", [sys.executable, shutil.which("false")])
 def test_machine_text_is_the_same_by_one_process_or_two_and_where_the_second_fails(monkeypatch, python):
     from hare_lab.corpus import demo
 
@@ -333,12 +387,16 @@ def test_cleaning_partitions_its_input(texts):
         ("Call +44 20 7946 0123 or (020) 7946 0999 or 212-555-0147.", "Call [phone] or [phone] or [phone]."),
         ("The server is 203.0.113.9, the card 4111 1111 1111 1111.", "The server is [ip], the card [card]."),
         ("Pay to GB82 WEST 1234 5698 7654 32 by Friday.", "Pay to [account] by Friday."),
+        ("My card 4111 1111 1111 1111 12/27 works, 4111-1111-1111-1111-123 too.", "My card [card] 12/27 works, [card]-123 too."),
+        ("It was 2024, exp 12/27 4111 1111 1111 1111, 99 3782 822463 10005 1234.", "It was 2024, exp 12/27 [card], 99 [card] 1234."),
+        ("Pay to IBAN AT61 1904 3002 3457 3201 BIC BKAUATWW today.", "Pay to IBAN [account] BIC BKAUATWW today."),
+        ("Call +44 20 7946 0123 2024 2025 times.", "Call [phone] 2024 2025 times."),
         ("First line.\nAccept all cookies\nHome | Shop | About us\nLast line.", "First line.\nLast line."),
         ("tab\u0000le\u200b leg\r\nnext", "table leg\nnext"),
     ],
 )
 def test_what_does_not_belong_is_cut_or_masked(dirty, clean):
-    assert scrub.scrub(dirty, RULES.cleaning)[0] == clean
+    assert scrub.scrub(scrub.mend(dirty)[0], RULES.cleaning)[0] == clean
 
 
 @pytest.mark.parametrize(
@@ -351,10 +409,27 @@ def test_what_does_not_belong_is_cut_or_masked(dirty, clean):
         "Sign in the air is a sign of spring, and sharing is caring.",
         "@home we meet at 7:30, price 25.50.",
         "See section [4] and f(x)(y).",
+        "12 41 33 56 78 90 12 44 45 67 89 21 and 312 411 533 456 378 390 112 344",
     ],
 )
 def test_what_only_looks_like_it_stays(text):
     assert scrub.scrub(text, RULES.cleaning)[0] == text
+
+
+@pytest.mark.parametrize("text", ["你好，世界！（测试）１２３", "café uses &lt;div&gt; and R&amp;D", "“ﬁne” café…"])
+def test_mending_leaves_alone_what_is_not_broken(text):
+    assert scrub.mend(text) == (text, False)
+
+
+def test_mending_finds_mojibake_and_says_so():
+    assert scrub.mend("It was cafÃ© time for R&amp;D") == ("It was café time for R&amp;D", True)
+    assert cleaned(f"cafÃ© {PROSE}", PROSE).report.cuts == {"broken characters": 1}
+
+
+@given(st.text())
+def test_what_was_mended_needs_no_mending(text):
+    once, _ = scrub.mend(text)
+    assert scrub.mend(once)[0] == once
 
 
 @pytest.mark.parametrize(
@@ -375,6 +450,13 @@ def test_a_line_that_many_pages_of_a_source_share_is_cut_from_each():
     pages = [f"Welcome to the Riverside Rowing Club\n{PROSE} Number {i}." for i in range(8)]
     result = cleaned(*pages)
     assert all("Riverside" not in text for text in result.pages["text"])
+
+
+def test_a_shared_line_is_found_however_its_letters_are_written():
+    ways = ("Welcome to the Caf\u00e9 Rowing Club", "\ufeffWelcome to the Cafe\u0301 Rowing Club")
+    result = cleaned(*[f"{ways[i % 2]}\n{PROSE} Number {i}." for i in range(8)])
+    assert all(text.startswith("The heron") for text in result.pages["text"])
+    assert result.report.cuts == {"boilerplate line": 8}
 
 
 def test_copies_of_one_page_are_not_mistaken_for_a_frame():
@@ -521,6 +603,16 @@ def test_what_is_no_corpus_is_said_in_one_sentence(source):
     with pytest.raises(InputError) as caught:
         corpus.load(source)
     assert "give a path" in str(caught.value) or "longer than" in str(caught.value)
+
+
+def test_more_than_two_gigabytes_of_text_is_a_table_like_any_other():
+    many = pa.table({"id": [str(i) for i in range(129)], "text": pa.chunked_array([pa.array(["x" * 2**24])] * 129)})  # one text, 129 times
+    collector = Collector(("id", "text"))
+    collector._batches = [many]
+    pages = collector.dataset()
+    assert ids(with_columns(pages.select([0, 128]), {"n": pa.array([1, 2])})) == ["0", "128"]
+    gone = removed_table(pages, [2, 1], "clean", ["x", "y"], ["", ""])
+    assert ids(joined([pages, gone]))[-3:] == ["128", "2", "1"]
 
 
 def test_tables_whose_columns_clash_can_be_joined():

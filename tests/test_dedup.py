@@ -50,6 +50,16 @@ def test_case_spacing_punctuation_and_width_do_not_make_a_difference(copy):
     assert dedup.exact(pages(["The heron stood still", copy, "the heron stood"])).n_removed == 1
 
 
+def test_words_are_told_apart_by_their_vowel_signs_and_joiners():
+    assert dedup.exact(pages(["लड़का आया था।", "लड़की आयी थी।", "লড়কি", "লড়কা"])).n_removed == 0
+    assert words_module.words("ශ්‍රී می‌خواهم 1️⃣ cafe\u0301\u200c!") == ["ශ්‍රී", "می‌خواهم", "1", "café"]
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_words_are_the_words_of_any_text(text):
+    assert words_module.words(text) == words_module._WORD.findall(text.casefold())
+
+
 def test_the_longest_page_stays_and_of_equally_long_ones_that_with_the_smallest_id():
     found = dedup.exact(pages(["a b", "a, b!", "a b", "c d", "c d"], ids=["1", "2", "3", "5", "4"]))
     assert set(found.groups[found.groups["kept"]]["id"]) == {"2", "4"}

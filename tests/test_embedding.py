@@ -53,15 +53,6 @@ class Counting:
         return spoken(texts)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
-    """A cache of the tests' own, one for all of them, so that a model is measured once."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARE_LAB_CACHE", str(folder))
-        yield folder
-
-
 def save_tiny(folder: Path, *, seed: int = 0, pooling: str = "mean", dense: bool = False, length: int = 32) -> Path:
     """A sentence-transformers model of 2 layers and 32 dimensions with random weights, as a folder."""
     import torch
@@ -174,6 +165,20 @@ def test_find_returns_just_what_was_appended(tmp_path_factory, shards, wanted):
     assert [bool(cut) for cut in found.cut] == [i % 2 == 0 for i in got]
     if got:
         assert np.array_equal(found.vectors, right([str(i) for i in got]).astype(np.float32))
+
+
+def test_a_read_only_store_is_one_sentence(tmp_path, monkeypatch):
+    def refused(path, *args, **kwargs):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    for name in ("open", "unlink"):
+        monkeypatch.setattr(Path, name, refused)
+    for write in (
+        lambda: store.append(tmp_path, store.text_keys(["a"]), np.zeros((1, 2)), np.zeros(1, bool)),
+        lambda: store.write_aside(tmp_path / "choice.json", b""),
+    ):
+        with pytest.raises(InputError, match=r"can't be written \(Read-only file system\); point HARE_LAB_CACHE"):
+            write()
 
 
 def damage_end(path: Path) -> None:

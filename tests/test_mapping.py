@@ -45,7 +45,9 @@ def test_a_map_holds_all_that_the_contract_names(corpus, tmp_path):
     assert np.load(out / "vectors.npy").shape == (len(pages), 384)
     table = pd.read_parquet(out / "topics.parquet")
     assert set(pages["cluster"]) - {-1} <= set(table["cluster"]) and table["name"].is_unique
-    assert json.loads((out / "report.json").read_text())["load"]["rows"] == 242
+    report = json.loads((out / "report.json").read_text())
+    assert report["load"]["rows"] == 242
+    assert report["diversity"]["unclustered"] == pytest.approx((pages["cluster"] < 0).mean()) != 0
     page = (out / "topic_map.html").read_text()
     assert "<img src=x" not in page and "<script>alert(2)" not in page
 

@@ -237,3 +237,8 @@ def test_a_broken_taxonomy_is_one_sentence(tmp_path, text, words):
     path.write_text(text, errors="surrogateescape")
     with pytest.raises(InputError, match=words):
         texts.taxonomy(path)
+
+
+def test_a_folder_is_no_taxonomy(tmp_path):
+    with pytest.raises(InputError, match=r"taxonomy .* can't be read \(Is a directory\); give a YAML file"):
+        texts.taxonomy(tmp_path)

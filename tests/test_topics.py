@@ -140,6 +140,10 @@ def test_markup_addresses_and_code_name_nothing():
     assert terms.WORD.findall(words) == ["alert", "see", "my", "page", "bread's"]
 
 
+def test_words_keep_their_vowel_signs():
+    assert terms.words_of("लड़का — किताब, don’t") == ["लड़का", "किताब", "don't"]
+
+
 def test_a_page_that_repeats_itself_names_nothing():
     texts = ["spam " * 500, "bread dough", "bread dough", "bread dough", "chess rook", "chess rook"]
     counts = terms.count_terms(texts, np.array([0, 0, 0, 0, 1, 1]), 2)

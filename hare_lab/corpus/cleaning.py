@@ -108,36 +108,41 @@ def clean(pages: Dataset, priors: Priors) -> Cleaned:
     if len(pages) == 0:
         raise InputError("clean: the corpus is empty; load at least one page")
     sources = pages["source"] if "source" in pages.column_names else [""] * len(pages)
-    repeated = scrub.repeated_lines(_written(pages), sources) if priors.cleaning.boilerplate == "cut" else {}
+    texts: list[str] = []
+    broken: list[bool] = []
+    words_in = words_out = 0
+    for text in _written(pages):
+        mended, was_broken = scrub.mend(text)
+        texts.append(mended)
+        broken.append(was_broken)
+        words_in += len(text.split())
+    repeated = scrub.repeated_lines(texts, sources) if priors.cleaning.boilerplate == "cut" else {}
     cuts: Counter[str] = Counter()
     kept: list[int] = []
     gone: list[tuple[int, str, str]] = []
-    texts: list[str] = []
     found: list[tuple[str, float]] = []
-    words_in = words_out = 0
-    rows = zip(_written(pages), sources, strict=True)
-    for number, (text, source) in enumerate(tqdm(rows, total=len(pages), desc="clean", delay=2, leave=False)):
-        cleaned, counted = scrub.scrub(text, priors.cleaning, repeated.get(source, frozenset()))
+    for number, source in enumerate(tqdm(sources, total=len(pages), desc="clean", delay=2, leave=False)):
+        cleaned, counted = scrub.scrub(texts[number], priors.cleaning, repeated.get(source, frozenset()))
         language, confidence = detect(cleaned)
         reason, detail = _verdict(cleaned, counted, language, confidence, priors)
-        words_in += len(text.split())
+        texts[number] = cleaned  # in the place of the text that it was, so that only one of them stands in memory
         if reason:
             gone.append((number, reason, detail))
             continue
         cuts.update(counted)
+        cuts["broken characters"] += broken[number]
         words_out += len(cleaned.split())
         kept.append(number)
-        texts.append(cleaned)
         found.append((language, confidence))
     removed = removed_table(pages, [g[0] for g in gone], "clean", [g[1] for g in gone], [g[2] for g in gone])
-    clean_pages = _with_columns(pages.select(kept), texts, found)
+    clean_pages = _with_columns(pages.select(kept), [texts[number] for number in kept], found)
     reasons = dict(Counter(g[1] for g in gone).most_common())
-    report = CleaningReport(len(pages), len(kept), reasons, dict(cuts.most_common()), words_in, words_out)
+    report = CleaningReport(len(pages), len(kept), reasons, dict((+cuts).most_common()), words_in, words_out)
     return Cleaned(clean_pages, removed, report)
 
 
 def _written(pages: Dataset) -> Iterator[str]:
-    """The texts, one at a time: a large corpus never stands in memory."""
+    """The texts as they came, one at a time."""
     for row, text in enumerate(pages["text"]):
         if not isinstance(text, str):
             raise InputError(f'clean: column "text" of row {row} holds {type(text).__name__}, not text; use corpus.load')

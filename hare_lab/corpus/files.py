@@ -49,14 +49,16 @@ def expand(name: str) -> list[Path]:
     known = ", ".join(sorted(READERS))
     if not name:
         raise InputError("the corpus has an empty name; give a path, a glob, `hf:owner/name`, `-` for standard input, or `demo`")
-    if len(path.name.encode()) > 255:
+    if len(path.name.encode("utf-8", "replace")) > 255:  # a name that is not UTF-8 counts a byte for each that is not
         raise InputError(f"no file or folder {name[:40]}...; its name is longer than a file's can be")
     if path.is_file():
         return [path]
     if path.is_dir():
-        if (path / "dataset_info.json").exists() or (path / "state.json").exists():
-            return sorted(path.glob("*.arrow"))
+        if _is_saved(path):
+            return _parts(path)
         inside = [p for p in path.rglob("*") if p.is_file() and _kind(p) and p.name not in SAVED_BESIDE]
+        parts = {folder: set(_parts(folder)) for folder in {p.parent for p in inside} if _is_saved(folder)}
+        inside = [p for p in inside if p.suffix != ".arrow" or p in parts.get(p.parent, {p})]
         found = sorted(p for p in inside if not any(q.startswith(".") for q in p.relative_to(path).parts))
         if not found:
             raise InputError(f"folder {name} holds no file of a known kind ({known}, each also .gz, .bz2, .xz or .zst)")
@@ -67,6 +69,24 @@ def expand(name: str) -> list[Path]:
             raise InputError(f"no file matches {name}; check the pattern (it is looked up from {Path.cwd()})")
         return found
     raise InputError(f"no file or folder {name}; give a path, a glob, `hf:owner/name`, `-` for standard input, or `demo`")
+
+
+def _is_saved(folder: Path) -> bool:
+    """Whether a Hugging Face dataset was saved there."""
+    return (folder / "dataset_info.json").exists() or (folder / "state.json").exists()
+
+
+def _parts(folder: Path) -> list[Path]:
+    """The files that hold a saved dataset's rows, in order: beside them `datasets` keeps what `map` and `filter` made of them."""
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        parts = [folder / Path(part["filename"]).name for part in state["_data_files"]]
+    except (OSError, ValueError, LookupError, TypeError):  # of another version of theirs, or none
+        return sorted(p for p in folder.glob("*.arrow") if not p.name.startswith("cache-"))
+    for part in parts:
+        if not part.is_file():
+            raise InputError(f"{folder / 'state.json'} names {part.name}, which is not there; copy the dataset again, with all its files")
+    return parts
 
 
 def read_file(path: Path, name: str) -> Iterator[Row]:
@@ -97,6 +117,7 @@ def read_stdin() -> Iterator[Row]:
 
 
 def _lines_or_text(lines: list[bytes], name: str) -> Iterator[Row]:
+    lines = [line.removeprefix(codecs.BOM_UTF8) for line in lines[:1]] + lines[1:]
     first = next((line for line in lines if line.strip()), b"")
     if first.lstrip().startswith(b"{"):
         yield from _json_rows(lines, name, name)

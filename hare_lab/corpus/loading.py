@@ -8,6 +8,7 @@ A row that can't be used is kept aside with its reason; a file that can't be use
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def load(source: Any, *, column: str | None = None, limit: int | None = None, se
     name, files, rows = _rows(source, limit, seed)
     good, bad = Collector(PAGE_COLUMNS), Collector((*PAGE_COLUMNS, *REMOVED_COLUMNS))
     reasons: Counter[str] = Counter()
-    seen: Counter[str] = Counter()
+    seen: set[str] = set()
     words, lacking, first = 0, 0, ""
     for number, (where, fields) in enumerate(rows):
         if limit is not None and number >= limit:
@@ -150,8 +151,13 @@ def _rows(source: Any, limit: int | None, seed: int) -> tuple[str, int, Iterator
             return name, 0, hub_rows(name, limit)
         files = expand(name)
         base = files[0].parent if len(files) == 1 else Path(name) if Path(name).is_dir() else _common(files)
-        return name, len(files), (row for file in files for row in read_file(file, str(file.relative_to(base))))
+        return _said(name), len(files), (row for file in files for row in read_file(file, _said(file.relative_to(base))))
     return "rows in memory", 0, _memory(source)
+
+
+def _said(name: str | Path) -> str:
+    """A file's name as text; a byte of it that is not UTF-8 is written out, as in `caf\\xe9.txt`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _common(files: list[Path]) -> Path:
@@ -169,7 +175,7 @@ def _memory(source: Any) -> Iterator[Row]:
         yield f"memory row {number}", dict(row) if isinstance(row, Mapping) else {"text": row}
 
 
-def _page(where: str, fields: dict[str, Any], column: str | None, seen: Counter[str]) -> tuple[dict[str, Any], str, str]:
+def _page(where: str, fields: dict[str, Any], column: str | None, seen: set[str]) -> tuple[dict[str, Any], str, str]:
     """One row as a page, with a reason and a sentence where its text can't be used."""
     name = column or "text"
     place, _, number = where.rpartition(" ")
@@ -180,21 +186,25 @@ def _page(where: str, fields: dict[str, Any], column: str | None, seen: Counter[
     reason, detail = problem or _unusable(where, name, fields)
     own = fields.get("id")
     own_id = str(own) if isinstance(own, str | int) and not isinstance(own, bool) and str(own) else ""
-    page_id = f"{file}#{own_id or number}"
-    seen[page_id] += 1
-    if seen[page_id] > 1:  # the same id again: its row keeps it apart
+    page_id = _arrow_text(f"{file}#{own_id or number}")
+    while page_id in seen:  # the same id again: its row keeps it apart
         page_id = f"{page_id}~{number}"
+    seen.add(page_id)
     page = {
-        "id": page_id, "text": text if isinstance(text, str) else "" if text is None else str(text)[:1000],
+        "id": page_id, "text": _arrow_text(text if isinstance(text, str) else "" if text is None else str(text)[:1000]),
         "title": _words(fields.get("title")), "source": _words(fields.get("source")) or file,
     }  # fmt: skip
-    page["text"] = page["text"].encode("utf-8", "replace").decode("utf-8")  # Arrow holds no lone surrogates
     for key, value in fields.items():
         if key == "id" and own_id:
             page[own_name(key, fields)] = own_id
         elif key not in ("title", "source", name):
             page[own_name(key, fields) if key in OURS else str(key)] = value
     return page, reason, detail
+
+
+def _arrow_text(text: str) -> str:
+    """The text with "?" for each half of a surrogate pair, which Arrow can't hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _missing(value: Any) -> bool:

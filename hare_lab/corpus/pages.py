@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ PAGE_COLUMNS = ("id", "text", "title", "source")
 REMOVED_COLUMNS = ("step", "reason", "detail")
 ADDED_COLUMNS = ("language", "language_confidence", "words", "text_hash", "cluster", "nearest_cluster", "strength", "x", "y")
 BATCH = 2_000
+TAKEN_AT_ONCE = 2**31 - 1  # bytes of text out of which Arrow can take rows; beyond it they are taken a batch at a time
 
 
 def text_hash(text: str) -> str:
@@ -60,12 +62,10 @@ class Collector:
 
     def dataset(self) -> Dataset:
         """All rows taken so far, in order; a column whose type changes on the way is kept as JSON text."""
-        from datasets import Dataset
-
         self._flush()
         if not self._batches:
-            return Dataset(pa.table({c: pa.array([], pa.string()) for c in self.columns}))
-        return Dataset(_settled(_together(self._batches)).combine_chunks())
+            return _dataset(pa.table({c: pa.array([], pa.string()) for c in self.columns}))
+        return _dataset(_settled(_together(self._batches)))
 
     def _flush(self) -> None:
         if self._waiting:
@@ -75,9 +75,7 @@ class Collector:
 
 def joined(parts: Sequence[Dataset]) -> Dataset:
     """The rows of all parts in one table; a column that only some have is null elsewhere, one of clashing types is JSON text."""
-    from datasets import Dataset
-
-    return Dataset(_together([_table_of(part) for part in parts]))
+    return _dataset(_together([_table_of(part) for part in parts]))
 
 
 def removed_table(pages: Dataset, rows: Sequence[int], step: str, reasons: Sequence[str], details: Sequence[str]) -> Dataset:
@@ -147,18 +145,28 @@ def own_name(name: str, taken: Container[str]) -> str:
 
 def with_columns(pages: Dataset, columns: Mapping[str, pa.Array]) -> Dataset:
     """The pages with columns added, or replaced where they have one of that name."""
-    from datasets import Dataset
-
     arrow = _table_of(pages)
     for name, values in columns.items():
         at = arrow.schema.get_field_index(name)
         arrow = arrow.append_column(name, values) if at < 0 else arrow.set_column(at, name, values)
-    return Dataset(arrow)
+    return _dataset(arrow)
+
+
+def _dataset(arrow: pa.Table) -> Dataset:
+    """A Dataset of a table, under a name drawn at random: `datasets` would else read all the text to find one, and can't beyond 2 GiB."""
+    from datasets import Dataset
+
+    return Dataset(arrow, fingerprint=uuid.uuid4().hex[:16])
 
 
 def _table_of(pages: Dataset) -> pa.Table:
     """The rows of a Dataset as they stand, its selection applied."""
-    return pages.data.table if pages._indices is None else pages.data.table.take(pages._indices.column(0))
+    arrow = pages.data.table
+    if pages._indices is None:
+        return arrow
+    if arrow.nbytes <= TAKEN_AT_ONCE:
+        return arrow.take(pages._indices.column(0))
+    return pa.concat_tables([rows.combine_chunks() for rows in pages.with_format("arrow").iter(BATCH)])
 
 
 def _together(batches: Sequence[pa.Table]) -> pa.Table:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import ftfy
 from ftfy.badness import is_bad
@@ -20,7 +21,7 @@ PERSONAL = ("e-mail address", "telephone number", "card number", "bank account",
 MASKS = dict(zip(PERSONAL, ("[email]", "[phone]", "[card]", "[account]", "[ip]"), strict=True))
 
 _EMAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-])")
-_CARD = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w-])")
+_CARD = re.compile(r"(?<![\w.-])[3-6]\d{3}(?:[ -]?\d){9,15}(?![\w-])")
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)")
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)")
 # An international number, or a national one whose groups are set apart; a bare run of digits is no telephone number.
@@ -35,7 +36,9 @@ _MARKDOWN_LINK = re.compile(
 _PAIR = r"\([^\s()<>]*\)"
 _ADDRESS = rf"<?(?:https?://|ftp://|www\.)(?:{_PAIR}|[^\s<>\"'\])}}])*(?:{_PAIR}|[^\s<>\"'\])}}.,;:!?])>?"
 _URL = re.compile(rf"\({_ADDRESS}\)|\[{_ADDRESS}\]|{_ADDRESS}", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\u206a-\u206f\ufeff\ufff9-\ufffc]")
+_AS_WRITTEN: dict[str, bool] = dict.fromkeys(("uncurl_quotes", "fix_character_width", "fix_latin_ligatures", "unescape_html"), False)
+_LINE_ENDS = re.compile("\r\n|[\r\u2028\u2029]")
 _BLANKS = re.compile(r"\n{3,}")
 
 # Whole lines that belong to the site, not to the text. Each stands alone on its line in a crawl. An entry of a menu neither begins nor ends
@@ -70,12 +73,12 @@ def scrub(text: str, rules: Cleaning, repeated: frozenset[str] = frozenset()) ->
     Parameters
     ----------
     text : str
+        As `mend` leaves it.
     rules : Cleaning
     repeated : set of lines
         Lines that stand on many pages of the same source (`repeated_lines`); cut like boilerplate.
     """
     counted: Counter[str] = Counter()
-    text = _mend(text, counted)
     if rules.boilerplate == "cut":
         text = _cut_lines(text, repeated, counted)
     if rules.links == "cut":
@@ -87,17 +90,27 @@ def scrub(text: str, rules: Cleaning, repeated: frozenset[str] = frozenset()) ->
     return _BLANKS.sub("\n\n", text).strip(), +counted
 
 
+def mend(text: str) -> tuple[str, bool]:
+    """The text with mojibake decoded, characters composed, line ends made one kind and control characters dropped; and whether it held any
+    mojibake. Nothing else is rewritten: width, ligatures, quotes and HTML entities are the writer's.
+    """
+    bad = not text.isascii() and is_bad(text)
+    decoded = ftfy.fix_text(text, **_AS_WRITTEN) if bad else text
+    return unicodedata.normalize("NFC", _CONTROL.sub("", _LINE_ENDS.sub("\n", decoded))), decoded != text
+
+
 def repeated_lines(texts: Iterable[str], sources: Iterable[str]) -> Mapping[str, frozenset[str]]:
     """Lines of 4 to 40 words that at least 5 pages and 2 % of the pages of one source share: the site's, not the page's.
 
     Shorter lines are often headings that structure a text; a longer run that repeats is a copied page, which is
-    deduplication's business. At most half of a page is cut this way, see `_cut_lines`.
+    deduplication's business. At most half of a page is cut this way, see `_cut_lines`. Texts as `mend` leaves them: one
+    line may be written in two ways.
     """
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     pages: Counter[str] = Counter()
     for text, source in zip(texts, sources, strict=True):
         pages[source] += 1
-        lines = {line.strip() for line in text.splitlines()}
+        lines = {line.strip() for line in text.split("\n")}
         seen[source].update(line for line in lines if 4 <= line.count(" ") + 1 <= 40 and _is_prose(line))
     return {
         source: frozenset(line for line, n in lines.items() if n >= max(5, 0.02 * pages[source]))
@@ -110,18 +123,6 @@ def _is_prose(line: str) -> bool:
     if line.startswith((">>>", "...", "#", "from ", "import ", "Traceback")):
         return False
     return sum(character.isalpha() or character == " " for character in line) >= 0.85 * len(line)
-
-
-def _mend(text: str, counted: Counter[str]) -> str:
-    """Mojibake decoded, control characters dropped, line ends and composed characters made one kind."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if is_bad(text):
-        mended = ftfy.fix_text(text, uncurl_quotes=False)
-        counted["broken characters"] += mended != text
-        text = mended
-    text = ftfy.fix_text(text, uncurl_quotes=False, fix_encoding=False) if not text.isascii() else text
-    return _CONTROL.sub("", text)
 
 
 def _without_addresses(text: str) -> tuple[str, int]:
@@ -150,12 +151,15 @@ def _cut_lines(text: str, repeated: frozenset[str], counted: Counter[str]) -> st
 def _mask(text: str, counted: Counter[str]) -> str:
     """Personal data replaced by what kind it was; the kinds with check digits first, for a telephone number may look like them."""
 
-    def put(kind: str, pattern: re.Pattern[str], text: str, is_one: object = None) -> str:
+    def put(kind: str, pattern: re.Pattern[str], text: str, is_one: Callable[[str], bool] | None = None) -> str:
         def replace(match: re.Match[str]) -> str:
-            if callable(is_one) and not is_one(match[0]):
-                return match[0]
+            found = match[0]
+            ends = [len(found), *(at for at in range(len(found) - 1, 0, -1) if found[at] in " -")]  # a number may follow one of them
+            end = next((end for end in ends if is_one is None or is_one(found[:end])), 0)
+            if not end:
+                return found
             counted[kind] += 1
-            return MASKS[kind]
+            return MASKS[kind] + found[end:]
 
         return pattern.sub(replace, text)
 

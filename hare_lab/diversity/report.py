@@ -83,6 +83,8 @@ class DiversityProfile(Report):
 
     def _repr_html_(self) -> str:
         rows = [(words, str(value)) for name, words in _WORDS.items() if (value := getattr(self, name)) is not None]
+        if self.unclustered is not None:
+            rows.insert(0, ("pages in no topic, which the topics below leave out", f"{self.unclustered:.1%}"))
         return html_table(rows, ("measure", "value (95 % interval)"), f"{self.title} of {self.pages:,} pages")
 
 

@@ -12,11 +12,13 @@ import zstandard
 from numpy.typing import NDArray
 
 from hare_lab.diversity.estimate import Estimate
+from hare_lab.marks import MARK
 
 GRAMS = 20_000  # n-grams in one reading: distinct-n falls with length, so that every corpus is read to the same length
 BYTES = 100_000  # of text in one reading, for the same reason: about what 20,000 n-grams take
 READINGS = 20
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(rf"\w+(?:(?:{MARK})+\w*)*")
+_ASCII_WORD = re.compile(r"\w+")  # the same for ASCII, read faster
 
 
 def text_measures(texts: Sequence[str], *, grams: int = GRAMS, size: int = BYTES, seed: int = 0) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def text_measures(texts: Sequence[str], *, grams: int = GRAMS, size: int = BYTES
     Parameters
     ----------
     texts : sequence of str
-        Words are runs of letters, digits and underscores, in lower case; no n-gram crosses from page to page.
+        Words are runs of letters, their marks, digits and underscores, in lower case; no n-gram crosses from page to page.
     grams : n-grams in a reading, for each n
     size : bytes of text in a reading, for the compression ratio
 
@@ -60,7 +62,7 @@ def _reading(texts: Sequence[str], order: NDArray[np.int64], grams: int, size: i
     for index in order:
         text = str(texts[int(index)])[: 20 * grams + size]  # no more of a huge page than a reading can use
         seen.append(text)
-        words.append(_WORD.findall(text.lower()))
+        words.append((_ASCII_WORD if text.isascii() else _WORD).findall(text.lower()))
         runs += max(0, len(words[-1]) - 2)
         length += len(text)
         if runs >= grams and length >= size:

@@ -9,6 +9,7 @@ embedded again.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -123,7 +124,8 @@ def append(folder: Path, keys: NDArray[np.uint64], vectors: NDArray[np.float32],
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only disk this fails as the writing did
+            aside.unlink(missing_ok=True)
         raise cache_error(folder, error) from error
     return path
 
@@ -148,7 +150,8 @@ def write_aside(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only disk this fails as the writing did
+            aside.unlink(missing_ok=True)
         raise cache_error(path.parent, error) from error
 
 

@@ -23,7 +23,7 @@ from hare_lab.report_base import html_table, plain
 from hare_lab.run.execution import STATEMENT, execute, notebooks
 from hare_lab.run.keys import PACKAGE, provenance, version
 from hare_lab.run.profiles import PROFILES, Profile
-from hare_lab.run.storage import LAYOUT, READERS, WRITERS, content_hash, kind_of, remove, size_of, write_json, write_text
+from hare_lab.run.storage import LAYOUT, READERS, WRITERS, content_hash, discard, kind_of, remove, size_of, write_json, write_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -221,15 +221,21 @@ class Run:
     def compute_missing(self, name: str) -> None:
         """Make a missing artifact in the small profile, by the notebook that makes it and those before it that have not run.
 
-        A notebook whose artifacts are all there is left alone, so that nothing made in a larger profile is replaced.
+        A notebook whose artifacts are all there is left alone, and one that broke off goes on in the run's own profile, so that
+        nothing made in a larger profile is replaced. The run keeps its settings.
         """
         if self.has(name):
             return
         if name not in MAKERS:
             raise MissingArtifactError(f'no notebook makes "{name}"; the known artifacts are {", ".join(MAKERS)}')
         wanting = {maker for made, maker in MAKERS.items() if not self.has(made)}
-        for notebook in [n for n in notebooks() if n.name[:2] in wanting and n.name[:2] <= MAKERS[name]]:
-            self.execute(notebook, profile="small")
+        begun = {maker for made, maker in MAKERS.items() if self.has(made)}
+        try:
+            for notebook in [n for n in notebooks() if n.name[:2] in wanting and n.name[:2] <= MAKERS[name]]:
+                self.execute(notebook, profile=self.profile.name if notebook.name[:2] in begun else "small")
+        finally:  # a notebook opens the run by the profile that it is given
+            write_json(self.folder / "run.json", self.settings())
+            self.write_manifest()
 
     def _holds(self, name: str, key: str) -> bool:
         return (self.folder / "entries" / f"{name}-{key}.json").exists()
@@ -244,7 +250,7 @@ class Run:
             remove(target)  # a leftover without entry, from a run that was killed between the two renames
             aside.replace(target)
         except OSError as error:
-            remove(aside)
+            discard(aside)
             raise InputError(
                 f'"{name}" can\'t be written to {target.parent} ({error.strerror or error}); free some space or choose another folder '
                 "with HARE_LAB_RUNS; what was finished before is kept"

@@ -6,6 +6,7 @@ they are renamed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -49,9 +50,10 @@ def _save_dataset(value: Any, path: Path) -> None:
     """One Arrow stream, which `Dataset.from_file` maps into memory; unlike `save_to_disk` it holds a set of no rows too."""
     import pyarrow as pa
 
-    table = value.data.table if value._indices is None else value.data.table.take(value._indices.column(0))
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, value.features.arrow_schema) as stream:
-        stream.write_table(table.cast(value.features.arrow_schema), max_chunksize=1_000)
+    schema = value.features.arrow_schema
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+        for rows in value.with_format("arrow").iter(1_000):  # never all at once: Arrow can't take rows out of more than 2 GiB of text
+            stream.write_table(rows.cast(schema).combine_chunks())
 
 
 def _load_dataset(path: Path) -> Any:
@@ -101,7 +103,7 @@ def write_text(path: Path, text: str) -> Path:
             os.fsync(file.fileno())
         aside.replace(path)
     except OSError as error:
-        remove(aside)
+        discard(aside)
         raise InputError(f"{path} can't be written ({error.strerror or error}); free some space or choose another folder") from error
     return path
 
@@ -113,3 +115,9 @@ def write_json(path: Path, value: Any) -> Path:
 def remove(path: Path) -> None:
     """Delete a file that may not be there."""
     path.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Delete what a failed write left; where even that fails (a read-only disk), the failure itself is what to tell."""
+    with contextlib.suppress(OSError):
+        remove(path)

@@ -16,8 +16,11 @@ from itertools import count
 import numpy as np
 from scipy import sparse
 
+from hare_lab.marks import MARK
+
 READ = 4_000  # characters of a page that are read
-WORD = re.compile(r"[^\W\d_](?:[\w'-]*[^\W_])?")
+WORD = re.compile(rf"[^\W\d_](?:(?:[\w'-]|{MARK})*(?:[^\W_]|{MARK}))?")
+ASCII_WORD = re.compile(r"[^\W\d_](?:[\w'-]*[^\W_])?")  # the same for ASCII, read faster
 MARKUP = re.compile(
     r"https?://\S+|www\.\S+"  # addresses
     r"|<[^<>]{1,200}>"  # tags
@@ -51,6 +54,12 @@ def plain(text: str) -> str:
     return MARKUP.sub(" ", html.unescape(text[:READ])).lower().replace("’", "'")
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a page in order, without its markup."""
+    said = plain(text)
+    return (ASCII_WORD if said.isascii() else WORD).findall(said)
+
+
 def count_terms(texts: Iterable[str], groups: np.ndarray, n_groups: int) -> Counts:
     """Pages of each group that use each word and each pair of neighbouring words.
 
@@ -65,7 +74,7 @@ def count_terms(texts: Iterable[str], groups: np.ndarray, n_groups: int) -> Coun
     Counts, of the terms that are no stop words and stand in at least 2 pages (3 in corpora beyond 1,000)
     """
     ids: defaultdict[str, int] = defaultdict(count().__next__)
-    streams = [np.array([ids[word] for word in WORD.findall(plain(text))], np.int64) for text in texts]
+    streams = [np.array([ids[word] for word in words_of(text)], np.int64) for text in texts]
     words = list(ids)
     n_words = len(words)
     flat = np.concatenate([*streams, np.empty(0, np.int64)])
