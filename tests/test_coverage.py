@@ -18,7 +18,9 @@ from hare_lab import corpus, coverage, embedding, figures, texts
 from hare_lab.clustering.neighbours import unit
 from hare_lab.coverage import measures, placing
 from hare_lab.coverage.placing import topic_scores
+from hare_lab.coverage.reference import _pages_or_items
 from hare_lab.errors import InputError
+from hare_lab.figures.coverage import OVER, UNDER
 from hare_lab.texts import Topic
 
 ROOT = Path(__file__).parent.parent
@@ -191,21 +193,46 @@ def test_divergence_agrees_with_scipy():
 
 
 def test_share_intervals_hold_the_share_of_the_source():
-    truth, inside = np.array([0.02, 0.08, 0.3, 0.6]), []
+    truth, missed = np.array([0.02, 0.08, 0.3, 0.6]), []
     for seed in range(60):
         generator = np.random.default_rng(seed)
         topic = generator.choice(4, p=truth, size=600)
         tokens = generator.lognormal(0, 0.5, size=600)
         shares, _ = measures.redraw(topic, tokens, 4, seed)
         low, high = measures.share_intervals(shares, np.bincount(topic, minlength=4), 600)
-        inside.append((low <= truth) & (truth <= high))
-    assert np.mean(inside) >= 0.9
+        missed.append([truth < low, high < truth])
+    below, above = np.mean(missed, axis=(0, 2))
+    assert 0.005 <= below <= 0.05 and 0.005 <= above <= 0.05
 
 
 def test_a_topic_without_a_page_may_yet_have_three_in_n():
     shares, _ = measures.redraw(np.zeros(300, int), np.ones(300), 2, 0)
     low, high = measures.share_intervals(shares, np.array([300, 0]), 300)
     assert low[1] == 0 and high[1] == pytest.approx(0.01)
+    assert low[0] == high[0] == 1
+
+
+def test_the_interval_of_a_mean_misses_it_as_often_as_it_says_and_on_either_side():
+    missed = []
+    for seed in range(400):
+        generator = np.random.default_rng(seed)
+        values = generator.normal(size=50)
+        found = measures.estimate(values.mean(), values[generator.integers(50, size=(300, 50))].mean(axis=1), -np.inf)
+        missed.append([found.low > 0, found.high < 0])
+    below, above = np.mean(missed, axis=0)
+    assert 0.01 <= below <= 0.05 and 0.01 <= above <= 0.05
+
+
+def test_the_interval_of_a_divergence_reaches_down_to_that_of_the_source_and_no_further_than_it_must():
+    source, wanted = np.repeat([0.06, 0.04], 10), np.full(20, 0.05)  # so few pages look further off than their source is
+    found = []
+    for seed in range(100):
+        topic = np.random.default_rng(seed).choice(20, p=source, size=200)
+        drawn = measures.divergence(measures.redraw(topic, np.ones(200), 20, seed)[0], wanted)
+        found.append(measures.estimate(float(measures.divergence(np.bincount(topic, minlength=20), wanted)), drawn, 0, 1))
+    assert sum(e.low <= measures.divergence(source, wanted) <= e.high for e in found) >= 93
+    reach = np.mean([[e.value - e.low, e.high - e.value] for e in found], axis=0)
+    assert reach.max() <= 3.6 * np.std([e.value for e in found])
 
 
 def test_coverage_falls_as_the_radius_tightens(covered):
@@ -234,11 +261,25 @@ def test_a_benchmark_of_questions_is_a_reference(tmp_path):
     assert sum(topic.weight for topic in reference.topics) == pytest.approx(1) and 0 < reference.floor < 1
 
 
+def test_the_choices_of_a_benchmark_are_read_in_every_shape(tmp_path):
+    for name, choices in {"list": ["a bee", "a wasp"], "hub": {"text": ["a bee", "a wasp"], "label": ["A", "B"]}}.items():
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("\n".join(json.dumps({"question": f"Which buzzes {n}?", "choices": choices}) for n in range(3)))
+        assert _pages_or_items(path, None, 0)["text"][0] == "Which buzzes 0?\na bee\na wasp"
+
+
 def labelled(labels, by=None):
     """A reference of 16-letter pages with these labels, in two groups of vectors."""
     pages = Dataset.from_dict({"text": ["sixteen letters."] * len(labels), "label": labels})
     vectors = np.eye(8, dtype=np.float32)[[row % 2 for row in range(len(labels))]]
     return pages, vectors, coverage.from_pages(pages, vectors, by=by)
+
+
+def test_what_the_pages_of_a_reference_call_other_is_wanted_like_the_rest():
+    pages, vectors, reference = labelled(["music", "other"] * 40)
+    assert {topic.id: topic.weight for topic in reference.topics} == {"music": 0.5, "other of the reference": 0.5}
+    gaps = coverage.cover(pages.add_column("id", [str(n) for n in range(80)]), vectors, reference).gaps.set_index("topic")
+    assert gaps["wanted"].to_dict() == {"music": 0.5, "other of the reference": 0.5, "other": 0}
 
 
 @pytest.mark.parametrize("missing", [None, "", " "])
@@ -277,6 +318,7 @@ def test_bad_references_are_named(tmp_path, sample):
     cases = [
         (lambda: coverage.from_taxonomy([]), "holds no topic"),
         (lambda: coverage.from_taxonomy([topics[0], topics[0]]), f'"{topics[0].id}" twice'),
+        (lambda: coverage.from_taxonomy([topics[0], Topic("other", "Other", "the rest", 1.0, "")]), 'the topic "other", which is what'),
         (lambda: coverage.from_taxonomy(topics, {"astrology": 1}), '"astrology", which the taxonomy lacks'),
         (lambda: coverage.from_taxonomy(topics, {topic.id: 0 for topic in topics}), "weight 0"),
         (lambda: coverage.from_pages(pages.select(range(19)), vectors[:19]), "has 19 pages"),
@@ -317,6 +359,8 @@ def command(*words, folder):
     [
         ("none.yaml", "topics: []", "holds no topic"),
         ("twice.yaml", "topics:\n- {id: a, description: b}\n- {id: a, description: c}", 'topic "a" stands twice'),
+        ("rest.yaml", "topics:\n- {id: a, description: b}\n- {id: other, description: c}", 'has the id "other", which is what pages of no'),
+        ("day.yaml", "topics:\n- {id: a, description: 2024-02-30}", "not valid YAML"),
         ("silent.jsonl", '{"question": ""}\n{"question": " "}', 'no item with "question"'),
         ("few.jsonl", '{"text": "A page about bread and how to bake it."}', "has 1 pages"),
     ],
@@ -381,9 +425,10 @@ def test_figures_say_a_finding_take_one_row_or_none_and_escape(name, covered, po
 def test_bars_are_coloured_by_what_lacks(covered):
     gaps = covered.gaps
     bars = figures.wanted_and_have(gaps).data[0]
-    shown = gaps[gaps["topic"] != "other"].assign(gap=lambda frame: frame["wanted"] - frame["have"])
-    lacking = int((shown.sort_values("gap", ascending=False).head(18)["gap"] > 0).sum())
-    assert list(bars.marker.color).count(bars.marker.color[0]) >= lacking
+    topics = gaps[gaps["topic"] != "other"].assign(gap=lambda frame: frame["wanted"] - frame["have"])
+    shown = topics.sort_values("gap", ascending=False, kind="stable").iloc[[*range(18), *range(-6, 0)]]  # the widest gaps and the fullest
+    colours = [UNDER if have < wanted else OVER for have, wanted in zip(shown["have"], shown["wanted"], strict=True)]
+    assert list(bars.marker.color) == colours and set(colours) == {UNDER, OVER}
 
 
 @pytest.mark.parametrize("draw", [figures.coverage_treemap, figures.subject_coverage])

@@ -130,13 +130,13 @@ def test_a_curve_first_reaches_a_loss_between_the_looks_around_it(losses, target
 
 
 def test_the_interval_over_seeds_holds_the_truth_about_as_often_as_it_says():
-    rng, hits = np.random.default_rng(0), 0
+    rng, below, above = np.random.default_rng(0), 0, 0
     for trial in range(40):
         ours = {s: curve(noise=0.004, rng=rng) for s in range(5)}
         other = {s: curve(1.8, looks=30, top=1_200_000, noise=0.004, rng=rng) for s in range(5)}
         found = experiment.tokens_to_target(ours, other, seed=trial, resamples=300)
-        hits += found.low <= 1.8 <= found.high
-    assert hits / 40 >= 0.75  # the bootstrap of five seeds is too narrow; docs/experiment.md says so
+        below, above = below + (found.low > 1.8), above + (found.high < 1.8)
+    assert min(below, above) > 0 and (below + above) / 40 <= 0.25  # the bootstrap of five seeds is too narrow; docs/experiment.md says so
 
 
 def test_curves_that_cannot_be_compared_are_named():

@@ -78,6 +78,7 @@ def ledger(**gaps):
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 249), min_size=1, max_size=8), st.integers(1, 3000), st.integers(1, 8))
 def test_the_budget_raises_the_emptiest_topics_to_one_level_and_no_further_than_their_gaps(have, tokens, worst):
     gaps = ledger(**{f"t{at}": n for at, n in enumerate(have)})
@@ -157,6 +158,7 @@ def test_a_hostile_snippet_does_not_change_the_frame(seed, kind):
     assert not re.search(r"<\||\|>|\[/?INST\]|</?s>|<</?SYS>>|<start_of_turn>|<eos>|[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", inside)
 
 
+@settings(max_examples=50)
 @given(st.text(st.characters() | st.sampled_from("`{}<|>[]\n"), max_size=200))
 def test_no_snippet_whatever_changes_the_frame(seed):
     framed(read_prompts().templates["explainer"], seed)
@@ -295,7 +297,9 @@ def test_half_a_surrogate_pair_does_not_come_through(kind, reply):
     assert not found.problem and "?" in Dataset.from_dict({"text": [found.text], "item": [json.dumps(dict(found.item))]})["text"][0]
 
 
-@pytest.mark.parametrize("reply", ["", "{", '{"question": "half', "[1, 2]", "no", "{}" * 3, '{"a":' * 5000, "null"])
+@pytest.mark.parametrize(
+    "reply", ["", "{", '{"question": "half', "[1, 2]", "no", "{}" * 3, '{"a":' * 5000, '{"a": ' + "9" * 5000 + "}", "null"]
+)
 def test_half_an_item_is_never_completed(reply):
     assert parse(request(kind="multiple-choice"), reply).problem
 
@@ -882,7 +886,3 @@ def test_figures_of_nothing_say_so():
         with pytest.raises(InputError, match="is missing"):
             draw(pd.DataFrame({"x": [1]}))
     assert "Every reply stays" in figures.synthesis_funnel(funnel(["", ""])).layout.title.text
-
-
-settings.register_profile("quick", max_examples=50, deadline=None)
-settings.load_profile("quick")
