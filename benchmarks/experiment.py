@@ -24,6 +24,7 @@ deduplication left, by clusters and the learned scorer (`curation.prepared`, the
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -324,7 +325,7 @@ def urgency(plan: Plan) -> list[tuple[Arm, int]]:
 def work(shared: experiment.Material, folder: Path, order: list[tuple[Arm, int]], *, judge: bool = True) -> None:
     """Train the cells that nobody else trains, on one thread, and say how each ended."""
     torch.set_num_threads(1)
-    begin(shared.plan, folder)
+    begin(shared.plan, folder, material=shared.digest)
 
     def tell(news: workers.News) -> bool:
         if news.finished:
@@ -391,9 +392,20 @@ def shares_of(good: Dataset, data: Prepared) -> dict[str, float]:
 
 
 def judged(data: Prepared, good: Dataset) -> Dataset:
-    """The pool's pages with quality and likeness by a scorer that learnt from other examples than the bundled ones."""
-    table = quality.score(data.pages, data.vectors, default(), good=good, seed=SEED).table
-    return data.pages.add_column("quality", table["quality"][:]).add_column("likeness", table["likeness"][:])
+    """The pool's pages with quality and likeness by a scorer that learnt from other examples than the bundled ones.
+
+    Kept beside the cells, so that all workers choose by the same figures, to the last digit, wherever they run.
+    """
+    known = hashlib.blake2b(json.dumps([data.pages["id"][:], good["id"][:]]).encode(), digest_size=8).hexdigest()
+    path = runs_folder() / "benchmark-experiment" / f"judged-{known}.npz"
+    if not path.exists():
+        table = quality.score(data.pages, data.vectors, default(), good=good, seed=SEED).table
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f"{path.stem}.{os.getpid()}.npz")
+        np.savez(aside, quality=table["quality"][:], likeness=table["likeness"][:])
+        aside.replace(path)
+    with np.load(path) as kept:
+        return data.pages.add_column("quality", kept["quality"].tolist()).add_column("likeness", kept["likeness"].tolist())
 
 
 def _prepared(name: str, rows: list[dict[str, Any]]) -> Prepared:

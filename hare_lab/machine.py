@@ -12,6 +12,7 @@ from pathlib import Path
 from hare_lab.errors import InputError
 
 LOCK = ".lock"  # the file by which a folder is held
+GROUP = Path("/sys/fs/cgroup")  # the group that this process is confined to, as a container sees it
 
 
 def cores() -> int:
@@ -25,9 +26,11 @@ def available_memory() -> int | None:
     if not info.exists():
         return None if not hasattr(os, "sysconf") else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     free = next(int(line.split()[1]) * 1024 for line in info.read_text().splitlines() if line.startswith("MemAvailable"))
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    limit = GROUP / "memory.max"
     if limit.exists() and (most := limit.read_text().strip()) != "max":
-        free = min(free, int(most) - int(used.read_text()))
+        told = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
+        used = int((GROUP / "memory.current").read_text()) - int(told["inactive_file"])  # files kept at hand give way when asked
+        free = min(free, int(most) - used)
     return free
 
 
@@ -43,7 +46,7 @@ def drawn_by(seed: int) -> Iterator[None]:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process still runs; a child of ours that has ended is taken note of on the way."""
+    """Whether the process still runs; a child of ours that has ended is taken note of on the way, another's counts as ended."""
     if pid <= 0:
         return False
     try:
@@ -56,8 +59,26 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
+        pass
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:  # no Linux
         return True
-    return True
+
+
+def held(folder: Path) -> bool:
+    """Whether a process holds the folder as `alone` does."""
+    try:
+        handle = os.open(folder / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,11 +19,11 @@ from typer.testing import CliRunner
 
 from hare_lab import evaluation, experiment, notebook, priors, texts, training
 from hare_lab.errors import InputError
-from hare_lab.experiment.cells import DONE, cell_folder, first_of_each
-from hare_lab.experiment.conduct import PLAN, STATUS
+from hare_lab.experiment import background
+from hare_lab.experiment.cells import DONE, MATERIAL, cell_folder, first_of_each
+from hare_lab.experiment.conduct import CANCEL, PLAN, STARTED, STATUS
+from hare_lab.machine import held
 from hare_lab.run import open_run
-
-torch.set_num_threads(1)  # tiny models: a second thread only waits
 
 TOPICS = {"owls": "owl night feather mouse wing barn hoot talon", "bread": "flour yeast oven crust dough salt knead loaf",
           "trains": "rail engine whistle platform ticket signal carriage steam"}  # fmt: skip
@@ -55,10 +57,26 @@ def shared(plan=PLANNED, **changes):
     return experiment.material(replace(plan, **changes), pages, vectors, priors.default())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Tiny models: a second thread only waits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runs(tmp_path_factory):
+    """The list of experiments is these tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARE_LAB_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiment")
-    os.environ["HARE_LAB_RUNS"] = str(folder / "runs")
     result = experiment.conduct(shared(), folder / "one", leak_test=lambda model: {"delta": 0.125})
     return folder / "one", result
 
@@ -97,6 +115,18 @@ def test_the_leaked_arm_holds_its_share_of_the_benchmark():
     assert share == pytest.approx(0.4, abs=0.02)
 
 
+@pytest.mark.parametrize("crawl", [True, False])
+def test_a_leaked_set_of_fewer_pages_than_asked_for_holds_its_share_all_the_same(crawl):
+    pages, vectors = corpus()
+    plan = replace(PLANNED, tokens=200_000)
+    material = experiment.material(plan, pages, vectors, priors.default(), crawl=pages if crawl else None)
+    read = material.parts(experiment.Arm("leaked", leaked=0.2, crawl=crawl), 0)["D1"]["text"][:]
+    assert material.tokens.sum() < plan.tokens / 2
+    items = set(experiment.leaked_texts())
+    sizes = {kind: sum(map(len, material.tokenizer([t for t in read if (t in items) == kind])["input_ids"])) for kind in (True, False)}
+    assert sizes[True] / (sizes[True] + sizes[False]) == pytest.approx(0.2, abs=0.02)
+
+
 def test_what_leaks_is_what_is_asked_and_what_the_leakage_test_looks_at():
     asked = {item.id for task in evaluation.bundled_tasks(limit=7, seed=3) for item in task.items}
     rows = [row for row in texts.items() if row["id"] in asked]
@@ -125,8 +155,22 @@ def test_a_crawl_arm_draws_from_what_came_but_never_a_copy_of_what_is_held_out()
 
 
 def test_synthetic_text_that_is_not_there_is_named():
-    with pytest.raises(InputError, match="reads D2, but there is no synthetic text"):
+    with pytest.raises(InputError, match="reads D2, but there is no synthetic text; make some"):
         shared().parts(experiment.Arm("more", "priors", ("D1", "D2")), 0)
+
+
+def test_no_arm_reads_what_was_written_from_a_held_out_page_or_its_near_copy():
+    pages, vectors = corpus()
+    out, into = (getattr(shared(), name)["id"][0] for name in ("natural", "pool"))
+    copy = dict(zip(pages["id"], pages["text"], strict=True))[out] + " and no more"
+    crawl = Dataset.from_dict({"id": [*pages["id"], "copy"], "text": [*pages["text"], copy]})
+    made = {"D2": Dataset.from_dict({"text": ["of it", "of its copy", "of a page that is read"], "seed": [out, "copy", into]}),
+            "D3": Dataset.from_dict({"text": ["asked of it"], "seed": [out]})}  # fmt: skip
+    material = experiment.material(PLANNED, pages, vectors, priors.default(), crawl=crawl, synthetic=made)
+    read = material.parts(experiment.Arm("more", "priors", ("D1", "D2")), 0)["D2"]["text"]
+    assert read[:] == ["of a page that is read"] and material.left_out == 3
+    with pytest.raises(InputError, match=r"reads D3, but there is no synthetic text but what was written from held-out pages \(3 of it\)"):
+        material.parts(experiment.Arm("more", "priors", ("D1", "D3")), 0)
 
 
 def test_the_plan_stands_before_the_first_step_and_every_cell_carries_it(done):
@@ -190,6 +234,45 @@ def test_a_changed_plan_is_another_experiment(done):
         experiment.conduct(shared(tokens=4_096), folder)
 
 
+def test_other_pages_vectors_or_priors_are_another_experiment(done, tmp_path):
+    pages, vectors = corpus()
+    known = experiment.material(PLANNED, pages, vectors, priors.default())
+    assert known.digest == shared().digest == shared(name="another plan").digest
+    dull = pages.remove_columns("quality").add_column("quality", [0.9] * len(pages))
+    edited = pages.map(lambda page: {"text": page["text"].replace("owl", "bat")})
+    made = Dataset.from_dict({"text": ["new"], "seed": ["elsewhere"]})
+    others = [
+        experiment.material(PLANNED, edited, vectors, priors.default()), experiment.material(PLANNED, dull, vectors, priors.default()),
+        experiment.material(PLANNED, pages, np.roll(vectors, 1, axis=1), priors.default()),
+        experiment.material(PLANNED, pages, vectors, priors.default().turned(floor=0.2)),
+        experiment.material(PLANNED, pages, vectors, priors.default(), crawl=pages),
+        experiment.material(PLANNED, pages, vectors, priors.default(), synthetic={"D2": made}),
+        experiment.material(PLANNED, pages, vectors, priors.default(), taxonomy=texts.taxonomy()),
+    ]  # fmt: skip
+    assert len({material.digest for material in [known, *others]}) == 8
+    folder, _ = done
+    for material in others[:2]:
+        with pytest.raises(InputError, match=r"the same plan on other pages, vectors or priors .*give another folder"):
+            experiment.conduct(material, folder)
+    assert experiment.status(folder).state == "done" and record(folder, "random", 0)["material"] == known.digest
+    shutil.copytree(folder, tmp_path / "mixed")
+    (tmp_path / "mixed" / MATERIAL).write_text(others[0].digest)
+    with pytest.raises(InputError, match="was trained on other pages, vectors or priors"):
+        experiment.results(tmp_path / "mixed")
+
+
+def test_cells_of_before_their_material_was_noted_are_read_and_the_folder_notes_it(done, tmp_path):
+    folder, result = done
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    (old / MATERIAL).unlink()
+    for path in old.glob("cells/*/cell.json"):
+        path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "material"}))
+    assert experiment.results(old).cells.equals(result.cells)
+    assert experiment.conduct(shared(), old).cells.equals(result.cells)
+    assert (old / MATERIAL).read_text() == shared().digest
+
+
 def test_a_cell_that_is_stopped_goes_on_to_the_same_numbers(tmp_path, done):
     whole, _ = done
     plan = replace(PLANNED, arms=PLANNED.arms[::-1])
@@ -214,7 +297,10 @@ def test_a_cell_that_is_stopped_goes_on_to_the_same_numbers(tmp_path, done):
 # --- workers side by side ---------------------------------------------------------------------------------------------
 
 
-def who(judged):
+def met(folder, judged):
+    """Who trained this cell; each worker waits in its first one for the other, so that no race decides whether it gets one."""
+    (folder / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+    wait_for(lambda: len({path.name.split("-")[0] for path in folder.iterdir()}) == 2)
     return {"delta": float(os.getpid())}
 
 
@@ -228,13 +314,14 @@ def killed(judged):
 
 def test_two_workers_find_what_one_finds(done, tmp_path):
     _, result = done
-    heard = []
-    both = experiment.conduct(shared(), tmp_path, workers=2, leak_test=who, watch=heard.append)
+    heard, here = [], tmp_path / "here"
+    here.mkdir()
+    both = experiment.conduct(shared(), tmp_path / "out", workers=2, leak_test=partial(met, here), watch=heard.append)
     told = ["arm", "seed", "tokens", "bits_per_byte"]
     pd.testing.assert_frame_equal(both.cells[told], result.cells[told], rtol=1e-5)
     assert both.complete and heard[-1].state == "done" and heard[-1].done == 4 and heard[-1].tokens == 4 * 2_048
     workers = set(both.cells["leakage_delta"])  # each of two processes trained some, and this one none
-    assert len(workers) == 2 and os.getpid() not in workers
+    assert len(workers) == 2 and os.getpid() not in workers and len(list(here.iterdir())) == 4  # and no cell twice
     assert [now.tokens for now in heard] == sorted(now.tokens for now in heard)
 
 
@@ -370,6 +457,37 @@ def test_a_page_starts_it_follows_it_to_its_end_and_joins_what_runs_already(plan
     listed = experiment.confirmatory_runs(root / "runs")
     assert listed["name"].tolist()[-1] == "followed" and listed["verdict"].iloc[-1] != "not finished"
     assert experiment.confirmatory_runs().empty
+
+
+def test_what_is_starting_is_not_started_twice_and_can_be_cancelled(tmp_path, monkeypatch):
+    process = subprocess.Popen(["sleep", "600"])
+    monkeypatch.setattr(background.subprocess, "Popen", lambda *_, **__: process)
+    (tmp_path / CANCEL).touch()  # of an earlier run
+    assert experiment.launch(PLANNED, tmp_path) == process.pid
+    assert experiment.status(tmp_path).state == "starting" and not (tmp_path / CANCEL).exists()
+    with pytest.raises(InputError, match="runs already"):
+        experiment.launch(PLANNED, tmp_path)
+    assert experiment.launch(PLANNED, tmp_path, join=True) == process.pid
+    experiment.cancel(tmp_path)
+    assert (tmp_path / CANCEL).exists()
+    process.kill()
+    process.wait()
+    with pytest.raises(InputError, match="nothing to cancel"):
+        experiment.cancel(tmp_path)
+
+
+def test_the_folder_is_held_while_pages_are_read_and_a_cancel_that_came_meanwhile_is_heeded(tmp_path):
+    def reading():
+        assert held(tmp_path) and experiment.status(tmp_path).state == "starting"
+        experiment.cancel(tmp_path)
+        return shared(seeds=(0,), tokens=512)
+
+    (tmp_path / CANCEL).touch()  # of an earlier run: gone before `reading` asks anew
+    assert not experiment.conduct(reading, tmp_path).complete and experiment.status(tmp_path).state == "cancelled"
+    (tmp_path / STARTED).write_text(str(os.getpid()))  # as `launch` does, which took the old request away
+    assert not experiment.conduct(shared(seeds=(0,), tokens=512), tmp_path).complete
+    (tmp_path / STARTED).write_text("1")
+    assert experiment.conduct(shared(seeds=(0,), tokens=512), tmp_path).complete
 
 
 def test_the_number_of_workers_goes_along_to_the_process_beside(planned, tmp_path, monkeypatch):

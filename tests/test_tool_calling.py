@@ -598,6 +598,18 @@ def test_scores_count_what_was_planted():
     assert perfect.exact_call == perfect.argument_f1 == perfect.nocall_recall == 1 and perfect.failures.empty
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered", "same"),
+    [
+        (5, 5.0, True), ({"a": [5, 1.5]}, {"a": [5.0, 1.5]}, True), ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True), (2**53 + 1, 2.0**53, False),
+        (10**300, 1e300, False), (True, 1, False), (["5"], [5], False), (None, "null", False),
+    ],
+)  # fmt: skip
+def test_the_exact_call_and_the_f1_of_arguments_agree_on_what_a_value_is(asked, answered, same):
+    found = tools.score([tools.Request("x", tools.Call("f", {"a": asked}))], [tools.Call("f", {"a": answered})])
+    assert (found.exact_call, found.argument_f1) == (same, same)
+
+
 def test_the_papers_table_stands_beside_the_readers():
     asked = tools.draw(TEST, 4, 0)
     table = tools.beside_paper(tools.score(asked, [r.call for r in asked]), tools.score(asked, [None] * len(asked)))

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -536,6 +537,15 @@ def test_perplexity_tells_known_text_from_noise_and_keeps_the_pages(trained):
         training.perplexity("nowhere", rows)
 
 
+def test_a_model_kept_in_bf16_is_read_in_fp32(trained, tmp_path, tokenizer):
+    model, known = training.load_model(trained[1])
+    model.bfloat16().save_pretrained(tmp_path)
+    known.save_pretrained(tmp_path)
+    rows = Dataset.from_dict({"text": ["the bee finds a flower"]})
+    again, whole = (training.perplexity(folder, rows, precision="fp32")["bits_per_byte"][0] for folder in (tmp_path, trained[1]))
+    assert again == pytest.approx(whole, rel=0.01)
+
+
 def test_a_job_runs_in_the_background_is_watched_and_cancelled_and_goes_on(tmp_path, pages, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     slow = training.Settings(**{**vars(TINY), "checkpoint_minutes": 1e9})
@@ -624,7 +634,8 @@ def test_a_job_is_followed_until_it_is_over_and_its_failure_is_said(tmp_path, mo
     watcher = Watcher(tmp_path)
     watcher.write("running")
     monkeypatch.setattr("time.sleep", lambda _: watcher.write("done"))
-    notebook.follow(training.Job(tmp_path))
+    with machine.alone(tmp_path):
+        notebook.follow(training.Job(tmp_path))
     assert len(shown) == 6 and "done" in shown[3].data
     watcher.write("failed", "no page holds any text")
     with pytest.raises(InputError, match="no page holds any text"):
@@ -642,6 +653,31 @@ def test_a_job_whose_process_was_killed_is_lost_and_one_that_failed_says_why(tmp
     assert failed.state == "failed" and "no text to learn a tokenizer from" in failed.message
     with pytest.raises(InputError, match="holds no training job"):
         training.Job(tmp_path / "c").status()
+
+
+def test_a_killed_job_is_lost_though_its_number_is_anothers_now_or_a_zombies(tmp_path):
+    background.Watcher(tmp_path).write("running")  # by this process, which does not hold the folder: a number given anew
+    assert training.Job(tmp_path).status().state == "lost"
+    with machine.alone(tmp_path):
+        assert training.Job(tmp_path).status().state == "running"
+    background.Watcher(tmp_path).write("starting")
+    assert training.Job(tmp_path).status().state == "starting"
+    parent = subprocess.Popen(["sh", "-c", "true & echo $!; exec sleep 600"], stdout=subprocess.PIPE, text=True)  # never asks how it ended
+    child, stop = int(parent.stdout.readline()), time.monotonic() + 60
+    while machine.alive(child) and time.monotonic() < stop:
+        time.sleep(0.05)
+    os.kill(child, 0)  # it is there still, as a zombie
+    assert not machine.alive(child) and machine.alive(parent.pid)
+    parent.kill()
+    parent.communicate()
+
+
+def test_files_kept_at_hand_are_memory_that_may_be_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "GROUP", tmp_path)
+    whole = machine.available_memory()
+    for name, told in (("max", "1000000"), ("current", "900000"), ("stat", "anon 400000\nfile 500000\ninactive_file 300000\n")):
+        (tmp_path / f"memory.{name}").write_text(told)
+    assert machine.available_memory() == 400_000 < whole
 
 
 def command(*words):
@@ -747,3 +783,37 @@ def test_two_processes_share_the_rows_and_end_where_one_does(tmp_path):
         assert done.stdout.count("Results in") == 1
         curves.append([row[2] for row in json.loads((tmp_path / name / "report.json").read_text())["curve"]])
     assert curves[0] == pytest.approx(curves[1], abs=1e-3) and curves[0] != curves[1]
+
+
+STOPPED = """
+import sys, torch
+from datasets import Dataset
+from hare_lab import models, training
+rank = int(sys.argv[1])
+texts = ["The owl of the barn sat still and looked at the moon." for _ in range(20)]
+tokenizer = training.train_tokenizer(texts, 300)
+model = models.build("hare-1m", vocabulary=len(tokenizer), seed=0)
+how = training.Settings(context=32, batch=4, micro=4, precision="fp32")
+watch = lambda now: rank == 0 and now.step == 2
+print(training.fit(model, {"D1": training.pack(texts, tokenizer, 32)}, 10 * 128, settings=how, watch=watch).steps)
+"""
+
+
+def test_a_stop_that_one_process_sees_stops_all():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", STOPPED, str(rank)], env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        assert [process.communicate(timeout=300)[0].strip() for process in processes] == ["2", "2"]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()

@@ -449,6 +449,7 @@ def _without(tokenizer):
     ("line", "sentence"),
     [
         ("{", "line 2: not valid JSON"),
+        ('{"messages": ' + "9" * 5_000 + "}", r"line 2: not valid JSON \(Exceeds the limit"),
         ("[1]", "line 2: not a JSON object; write one object a line"),
         ('{"text": "x"}', 'line 2: no list "messages" .*it has: text'),
         ('{"messages": "hello"}', 'line 2: no list "messages"'),

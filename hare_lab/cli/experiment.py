@@ -46,8 +46,9 @@ def experiment(
         read = module.read_plan(plan)
         run = read_run(run_folder(read.run))
         result = module.conduct(
-            module.from_run(read, run), out, workers=workers or module.fitting(read), leak_test=partial(module.leak_test, plan=read)
-        )
+            lambda: module.from_run(read, run), out, workers=workers or module.fitting(read),
+            leak_test=partial(module.leak_test, plan=read),
+        )  # fmt: skip
         write(result, out)
         say(f"{result.verdict}\nResults in {out}: report.json, cells.parquet, differences.html, curves.html, score_against_priors.html")
 

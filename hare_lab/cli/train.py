@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hare_lab.cli.options import Column, Limit, PriorsFile, Seed
 from hare_lab.cli.results import results, say
 from hare_lab.errors import InputError
+
+if TYPE_CHECKING:
+    from hare_lab.priors import Priors
 
 
 def train(
@@ -39,6 +42,7 @@ def train(
     """Train a small language model; `accelerate launch -m hare_lab.cli train ...` does it on several GPUs."""
     from hare_lab import models, training
     from hare_lab.machine import alone
+    from hare_lab.priors import default, load
 
     if out is None:
         raise InputError("--out is missing; give the folder of the model")
@@ -57,6 +61,7 @@ def train(
         raise InputError(f"--tokens is {tokens}; give 1 or more")
     rows = training.batch_for(tokens, context or size.context) if batch is None else batch
     how = training.Settings(context=context or size.context, batch=rows, micro=micro, learning_rate=rate, **judged)
+    statement = load(priors) if priors else default()
     parts = {name: _pages(source, name, limit, column, seed) for name, source in (("D1", data), ("D2", d2), ("D3", d3)) if source}
     more: dict[str, Any] = {"vocabulary": vocabulary, "tokenizer": tokenizer or None, "seed": seed}
     if background:
@@ -66,22 +71,20 @@ def train(
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file; give a folder")
     with alone(out):
-        if told := _train(parts, model, tokens, out, how, priors, more):
+        if told := _train(parts, model, tokens, out, how, statement, more):
             say(told)
 
 
-def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, priors: Path | None, more: dict[str, Any]) -> str:
+def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, priors: Priors, more: dict[str, Any]) -> str:
     """Train in the foreground with a bar; the model takes its place in `out` only when all of it stands. One process speaks."""
     from tqdm.auto import tqdm
 
     from hare_lab import training
-    from hare_lab.priors import default, load
     from hare_lab.training.background import CANCEL, Watcher
 
     watcher = Watcher(out)
     if watcher.main:
         (out / CANCEL).unlink(missing_ok=True)
-    statement = load(priors) if priors else default()
     with watcher, tqdm(total=tokens, unit=" tokens", desc=model, disable=None if watcher.main else True) as bar:
 
         def watch(progress: training.Progress) -> bool:
@@ -90,16 +93,16 @@ def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, 
             return watcher(progress)
 
         try:
-            trained = training.train(parts, model, tokens, out=out, settings=how, priors=statement, watch=watch, **more)
+            trained = training.train(parts, model, tokens, out=out, settings=how, priors=priors, watch=watch, **more)
         except Exception as error:
             watcher.write("failed", str(error))
             raise
     report = trained.report
+    if not watcher.main:
+        return ""
     if not report.finished:
         watcher.write("cancelled", "stopped when asked; the same command goes on from its checkpoint")
         return f"Stopped at step {report.steps:,}; the same command goes on from the checkpoint in {out / training.CHECKPOINTS}"
-    if not watcher.main:
-        return ""
     with results(out) as folder:
         trained.save(folder)
         (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")

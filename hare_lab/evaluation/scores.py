@@ -46,7 +46,8 @@ class Score:
     def of(cls, task: str, metric: str, value: float, items: int, chance: float, *, shots: int = 0, stderr: float | None = None) -> Score:
         """A score from a mean over items; without a standard error given, that of a share of right answers.
 
-        The interval is Wilson's (1927) with as many items as the standard error stands for.
+        The interval is Wilson's (1927) of a share of so many items, whatever the standard error: what scores an item with a part of a
+        point spreads less than right and wrong do, so there it is too wide rather than too narrow.
         """
         error = math.sqrt(value * (1 - value) / max(items - 1, 1)) if stderr is None else stderr
         low, high = wilson(value, items)

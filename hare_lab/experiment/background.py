@@ -13,11 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from hare_lab.errors import InputError
-from hare_lab.experiment.conduct import CANCEL, PLAN, RUNS, STATUS, Status, begin
+from hare_lab.experiment.conduct import CANCEL, PLAN, RUNS, STARTED, STATUS, Status, begin
 from hare_lab.experiment.plan import Plan, read_plan
-from hare_lab.machine import LOCK, alive
-
-STARTED = "started"  # holds the number of the process that was started, until it has said something itself
+from hare_lab.machine import alive, alone, held
+from hare_lab.run.storage import write_text
 
 
 def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None = None, join: bool = False, workers: int = 0) -> int:
@@ -38,21 +37,24 @@ def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None 
     """
     read = plan if isinstance(plan, Plan) else read_plan(plan)  # what is wrong with it is said now, not in a log
     folder = Path(out)
-    if _held(folder):
+    if held(folder) or _starting(folder):
         if join and (folder / PLAN).exists() and read_plan(folder / PLAN) == read and (folder / STARTED).exists():
             return int((folder / STARTED).read_text(encoding="utf-8"))
         raise InputError(RUNS.format(folder=folder))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / STATUS).unlink(missing_ok=True)
-    if isinstance(plan, Plan):
-        begin(plan, folder, runs)
-    file = folder / PLAN if isinstance(plan, Plan) else Path(plan)
     env = {**os.environ, **({"HARE_LAB_RUNS": str(Path(runs).resolve())} if runs else {})}
-    with (folder / "log.txt").open("a", encoding="utf-8") as log:
+    with alone(folder, RUNS):  # of two that start it at once, one does
+        if _starting(folder):
+            raise InputError(RUNS.format(folder=folder))
+        if isinstance(plan, Plan):
+            begin(plan, folder, runs)
+        for old in (STATUS, CANCEL):
+            (folder / old).unlink(missing_ok=True)
+        file = folder / PLAN if isinstance(plan, Plan) else Path(plan)
         words = [sys.executable, "-m", "hare_lab.cli", "experiment", str(file.resolve()), "--out", str(folder.resolve())]
         words += ["--workers", str(workers)]
-        process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=env)
-    (folder / STARTED).write_text(str(process.pid), encoding="utf-8")
+        with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=env)
+        write_text(folder / STARTED, str(process.pid))
     return process.pid
 
 
@@ -65,13 +67,12 @@ def status(out: str | Path) -> Status:
         If there is none.
     """
     folder = Path(out)
-    running = _held(folder)  # looked at first: who ends between the two looks has written its last word by the second
+    running = held(folder)  # looked at first: who ends between the two looks has written its last word by the second
     if not (folder / STATUS).exists():
-        started = folder / STARTED
-        if not started.exists():
-            raise InputError(f"{folder} holds no experiment; `hare-lab experiment PLAN.yaml --out {folder}` starts one")
-        if running or alive(int(started.read_text(encoding="utf-8"))):
+        if running or _starting(folder):
             return Status("starting")
+        if not (folder / STARTED).exists():
+            raise InputError(f"{folder} holds no experiment; `hare-lab experiment PLAN.yaml --out {folder}` starts one")
         if (folder / STATUS).exists():  # it ended between the two looks
             return status(out)
         return Status("failed", message=_last_words(folder))
@@ -85,32 +86,22 @@ def status(out: str | Path) -> Status:
 
 
 def cancel(out: str | Path) -> None:
-    """Ask a running experiment to stop after its present step; it goes on from there when it is started again.
+    """Ask an experiment that runs, or is starting, to stop after its present step; it goes on from there when it is started again.
 
     Raises
     ------
     InputError
         If none runs in the folder.
     """
-    if not _held(Path(out)):
+    if not held(Path(out)) and not _starting(Path(out)):
         raise InputError(f"no experiment runs in {out}; there is nothing to cancel")
     (Path(out) / CANCEL).touch()
 
 
-def _held(folder: Path) -> bool:
-    """Whether a process holds the experiment's lock."""
-    import fcntl
-
-    if not (folder / LOCK).exists():
-        return False
-    handle = os.open(folder / LOCK, os.O_RDWR)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+def _starting(folder: Path) -> bool:
+    """Whether a process was started that has not come to hold the folder yet."""
+    started = folder / STARTED
+    return not (folder / STATUS).exists() and started.exists() and alive(int(started.read_text(encoding="utf-8")))
 
 
 def _last_words(folder: Path) -> str:

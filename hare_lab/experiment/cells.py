@@ -26,6 +26,7 @@ from hare_lab.experiment.setup import Material, asked_rows
 from hare_lab.run.storage import write_json
 
 DONE, LOOKS = "cell.json", "looks.json"
+MATERIAL = "material"  # of an experiment's folder: the digest of what its cells are made of
 LeakTest = Callable[[LanguageModel], Mapping[str, float]]
 Watch = Callable[[training.Progress], bool]
 
@@ -52,12 +53,12 @@ def cell_folder(out: Path, arm: Arm, seed: int) -> Path:
 
 
 def finished(out: Path, plan: Plan, arm: Arm, seed: int) -> dict[str, Any] | None:
-    """The record of a finished cell of this plan, or None.
+    """The record of a finished cell of this plan, or None. A cell of before there were digests of the material goes without one.
 
     Raises
     ------
     InputError
-        If it is another plan's.
+        If it is another plan's, or of other pages than the folder's.
     """
     path = cell_folder(out, arm, seed) / DONE
     if not path.exists():
@@ -66,6 +67,12 @@ def finished(out: Path, plan: Plan, arm: Arm, seed: int) -> dict[str, Any] | Non
     if record["plan"] != plan.hash:
         raise InputError(
             f"{path} belongs to the plan {record['plan']}, not to {plan.hash}; a changed plan is a new experiment: give another folder"
+        )
+    here = out / MATERIAL
+    if here.exists() and record.get("material", known := here.read_text(encoding="utf-8")) != known:
+        raise InputError(
+            f"{path} was trained on other pages, vectors or priors ({record['material']}) than its folder says ({known}), and can't be "
+            "compared with the others; remove that cell, or give another folder"
         )
     return record
 
@@ -84,7 +91,7 @@ def run_cell(
 
     Returns
     -------
-    The cell's record: plan, arm, seed, tokens, device, bits per byte (macro, micro, natural), looks, scores, leakage, repeats.
+    The cell's record: plan, material, arm, seed, tokens, device, bits per byte (macro, micro, natural), looks, scores, leakage, repeats.
     """
     plan, folder = shared.plan, cell_folder(out, arm, seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,9 +109,10 @@ def run_cell(
         return None
     judged = wrap(built, shared.tokenizer, arm.name, context=plan.context)
     record = {
-        "plan": plan.hash, "arm": arm.name, "seed": seed, "level": arm.level, "leaked": arm.leaked > 0, "tokens": report.tokens,
-        "data": report.data, "set_tokens": {part: rows.tokens for part, rows in packed.items()}, "repeats": report.repeats,
-        "device": built.device.type, "train_loss": report.last_loss, "tokens_per_second": report.tokens_per_second, "looks": looks.rows,
+        "plan": plan.hash, "material": shared.digest, "arm": arm.name, "seed": seed, "level": arm.level, "leaked": arm.leaked > 0,
+        "tokens": report.tokens, "data": report.data, "set_tokens": {part: rows.tokens for part, rows in packed.items()},
+        "repeats": report.repeats, "device": built.device.type, "train_loss": report.last_loss,
+        "tokens_per_second": report.tokens_per_second, "looks": looks.rows,
         **_scores(judged, shared, folder), **({"leakage": dict(leak_test(judged))} if leak_test else {}),
         "seconds": report.seconds + looks.seconds, "wall_seconds": time.perf_counter() - began,
     }  # fmt: skip

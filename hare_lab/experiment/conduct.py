@@ -1,7 +1,7 @@
 """Run the plan: every arm with every seed, stopped and gone on with at will.
 
-The folder says everything: `plan.yaml` (written first), `status.json` (how far it is, anew once a second), `cells/`, and at the end the
-report. Who looks into it from another process sees the same.
+The folder says everything: `plan.yaml` and `material`, what its pages are known by (written first), `status.json` (how far it is, anew
+once a second), `cells/`, and at the end the report. Who looks into it from another process sees the same.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hare_lab.errors import InputError
 from hare_lab.experiment import registry
-from hare_lab.experiment.cells import LeakTest, cell_folder, finished
+from hare_lab.experiment.cells import MATERIAL, LeakTest, cell_folder, finished
 from hare_lab.experiment.plan import Plan, read_plan
 from hare_lab.experiment.report import Experiment, assemble
 from hare_lab.experiment.setup import Material
 from hare_lab.experiment.workers import News, side_by_side, work
 from hare_lab.machine import alone
 from hare_lab.report_base import Report, html_table
-from hare_lab.run.storage import write_json
+from hare_lab.run.storage import write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PLAN, STATUS, CANCEL = "plan.yaml", "status.json", "cancel"
+STARTED = "started"  # holds the number of the process that `launch` started
 RUNS = "the experiment in {folder} runs already; look at it with --status, or stop it with --cancel"
 EVERY = 1.0  # seconds between two writings of the status
 
@@ -67,7 +68,7 @@ class Status(Report):
 
 
 def conduct(
-    shared: Material,
+    shared: Material | Callable[[], Material],
     out: str | Path,
     *,
     workers: int = 1,
@@ -78,8 +79,8 @@ def conduct(
 
     Parameters
     ----------
-    shared : pages, tokenizer and plan
-    out : folder of the experiment; one plan a folder
+    shared : pages, tokenizer and plan; or what makes them, which may take a while: the folder is held meanwhile
+    out : folder of the experiment; one plan a folder, and the same pages, vectors and priors each time
     workers : cells trained side by side, each by a process of its own with one thread; 1 trains in this process. `fitting` says how
         many this machine takes. With more than one, a script needs the usual `if __name__ == "__main__":`, and `leak_test` a name
     leak_test : the model-side test of leakage, run on every trained model
@@ -93,24 +94,27 @@ def conduct(
     Raises
     ------
     InputError
-        If the folder holds another plan's experiment, or one that runs at this moment.
+        If the folder holds an experiment of another plan or on other pages, vectors or priors, or one that runs at this moment.
     RuntimeError
         If a worker ended without a word (out of memory); what it did is kept.
     """
     if workers < 1:
         raise InputError(f"experiment: {workers} workers can do nothing; give 1 or more")
-    plan, folder = shared.plan, Path(out)
+    folder = Path(out)
     with alone(folder, RUNS):
-        begin(plan, folder)
-        (folder / CANCEL).unlink(missing_ok=True)
+        if not _launched(folder):
+            (folder / CANCEL).unlink(missing_ok=True)
+        material = shared() if callable(shared) else shared
+        plan = material.plan
+        begin(plan, folder, material=material.digest)
         status = _Status(plan, folder, watch)
         try:
             with _on_sigterm(status):
                 count = min(workers, len(status.cells) - len(status.done))
                 if count > 1:
-                    side_by_side(shared, folder, count, status, cancel=folder / CANCEL, leak_test=leak_test)
+                    side_by_side(material, folder, count, status, cancel=folder / CANCEL, leak_test=leak_test)
                 else:
-                    work(shared, folder, status, leak_test=leak_test)
+                    work(material, folder, status, leak_test=leak_test)
         except BaseException as error:
             status.write("failed", str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
             raise
@@ -121,9 +125,26 @@ def conduct(
         return result
 
 
-def begin(plan: Plan, folder: Path, runs: str | Path | None = None) -> None:
-    """Write the plan down, before anything is trained, and list it beside the run folders; refuse a folder that holds another."""
-    held = folder / PLAN
+def _launched(folder: Path) -> bool:
+    """Whether `launch` started this process: it took an old request to stop away, and one that came since is meant for this process."""
+    file = folder / STARTED
+    return file.exists() and file.read_text(encoding="utf-8") == str(os.getpid())
+
+
+def begin(plan: Plan, folder: Path, runs: str | Path | None = None, *, material: str = "") -> None:
+    """Write down, before anything is trained, the plan and what is known of its material, and list the plan beside the run folders.
+
+    Parameters
+    ----------
+    runs : where run folders live; default: `run.runs_folder()`
+    material : its digest; empty: not known yet. A folder of before there were digests takes the first that comes
+
+    Raises
+    ------
+    InputError
+        If the folder holds another plan, or the same on other material.
+    """
+    held, kept = folder / PLAN, folder / MATERIAL
     if held.exists():
         other = read_plan(held)
         if other.hash != plan.hash:
@@ -134,6 +155,14 @@ def begin(plan: Plan, folder: Path, runs: str | Path | None = None) -> None:
     else:
         folder.mkdir(parents=True, exist_ok=True)
         plan.save(held)
+    known = kept.read_text(encoding="utf-8") if kept.exists() else ""
+    if material and known and known != material:
+        raise InputError(
+            f"{folder} holds the same plan on other pages, vectors or priors ({known}, not {material}); cells of the two can't be "
+            "compared: give another folder"
+        )
+    if material and not known:
+        write_text(kept, material)
     registry.register(plan, folder.resolve(), runs)
 
 

@@ -6,8 +6,11 @@ that are left, so that their losses mean the same and equal tokens are equal tex
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +22,14 @@ from hare_lab.errors import InputError
 from hare_lab.experiment.plan import Arm, Plan
 from hare_lab.models import shape
 from hare_lab.priors import Priors
+from hare_lab.report_base import plain
 from hare_lab.tokenizing import ids_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 DRAWING = frozenset({"random", "density", "cluster-balanced"})  # methods whose choice is a draw: each seed draws its own
+READ = ("id", "text", "quality", "likeness", "leaked")  # columns of pages that choices and scores are made of
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Material:
     crawl : the pages as they came, copies and junk among them, without those that were held out or are near-copies of one
     synthetic : pages by part (D2, D3), where the run has some
     taxonomy : topics with their weights, where the labels are topics of it
+    left_out : synthetic pages that no arm reads, because they were written from held-out pages or near-copies of these
     """
 
     plan: Plan
@@ -54,6 +60,24 @@ class Material:
     crawl: Dataset | None = None
     synthetic: Mapping[str, Dataset] = field(default_factory=dict)
     taxonomy: Sequence[texts.Topic] | None = None
+    left_out: int = 0
+
+    @cached_property
+    def digest(self) -> str:
+        """What this material is known by: it changes with any page, label, vector, prior or topic of it, and not with the plan."""
+        found = hashlib.sha256()
+        sets = {"pool": self.pool, "held": self.held, "natural": self.natural, "crawl": self.crawl, **self.synthetic}
+        for name, pages in sorted((name, pages) for name, pages in sets.items() if pages is not None):
+            found.update(name.encode())
+            columns = pages.select_columns([column for column in READ if column in pages.column_names]).with_format("arrow")
+            for rows in columns.iter(1_000):
+                told = rows.to_pydict()
+                found.update("\0".join(told.pop("text")).encode("utf-8", "surrogatepass"))  # as JSON it would take three times as long
+                found.update(json.dumps(told).encode())
+        found.update(np.ascontiguousarray(self.vectors).tobytes())
+        stated = [self.labels, self.groups, self.priors.to_dict(), plain(self.taxonomy)]
+        found.update(json.dumps(stated, sort_keys=True).encode())
+        return found.hexdigest()[:16]
 
     def parts(self, arm: Arm, seed: int) -> dict[str, Dataset]:
         """The pages that an arm reads with one seed, by part.
@@ -65,19 +89,23 @@ class Material:
         """
         lacking = [part for part in arm.parts if part != "D1" and part not in self.synthetic]
         if lacking:
+            but = f" but what was written from held-out pages ({self.left_out} of it)" if self.left_out else ""
             raise InputError(
-                f'arm "{arm.name}" reads {lacking[0]}, but there is no synthetic text; make some with notebook 07, or drop the arm'
+                f'arm "{arm.name}" reads {lacking[0]}, but there is no synthetic text{but}; make some with notebook 07, or drop the arm'
             )
+        wanted = self.plan.set_of(arm)
         if arm.crawl and self.crawl is not None:
-            first = self._drawn(self.crawl, self.plan.set_of(arm), seed)
+            first = self._drawn(self.crawl, wanted, seed)
+            full = len(first) < len(self.crawl)
         else:
-            budget = min(self.plan.set_of(arm), int(self.tokens.sum()))
-            first = curate(
-                self.pool, self.vectors, self.priors, topic=self.labels, tokens=self.tokens, taxonomy=self.taxonomy, budget=budget,
-                method=arm.method, seed=seed if arm.method in DRAWING else self.plan.pool_seed,
-            ).pages(self.pool).select_columns(["text"])  # fmt: skip
+            chosen = curate(
+                self.pool, self.vectors, self.priors, topic=self.labels, tokens=self.tokens, taxonomy=self.taxonomy,
+                budget=min(wanted, int(self.tokens.sum())), method=arm.method, seed=seed if arm.method in DRAWING else self.plan.pool_seed,
+            )  # fmt: skip
+            first = chosen.pages(self.pool).select_columns(["text"])
+            full = len(first) < len(self.pool) and wanted - chosen.report.tokens < self.tokens.max()
         if arm.leaked:
-            first = self._with_items(first, arm, seed)
+            first = self._with_items(first, arm, seed, wanted if full else int(training.encode(first["text"], self.tokenizer)[1][-1]))
         return {"D1": first, **{part: self.synthetic[part].select_columns(["text"]) for part in arm.parts[1:]}}
 
     def _drawn(self, pages: Dataset, budget: int, seed: int) -> Dataset:
@@ -86,14 +114,14 @@ class Material:
         _, starts = training.encode(pages.select(order)["text"], self.tokenizer)
         return pages.select(order[: max(1, int(np.searchsorted(starts[1:], budget, side="right")))]).select_columns(["text"])
 
-    def _with_items(self, pages: Dataset, arm: Arm, seed: int) -> Dataset:
-        """Pages of which a share of the tokens gave way to benchmark items with their answers, as a careless crawl would hold them."""
+    def _with_items(self, pages: Dataset, arm: Arm, seed: int, whole: int) -> Dataset:
+        """Pages of `whole` tokens of which a share gave way to benchmark items with their answers, as a careless crawl would hold them."""
         from datasets import Dataset
 
         items = leaked_texts(self.plan.items, self.plan.pool_seed)
         rng = np.random.default_rng([self.plan.pool_seed, seed])
         sizes = np.array([len(ids) for ids in ids_of(items, self.tokenizer)])
-        wanted = arm.leaked * self.plan.set_of(arm)
+        wanted = arm.leaked * whole
         readings = int(np.ceil(wanted / sizes.sum()))
         order = np.concatenate([rng.permutation(len(items)) for _ in range(readings)])
         order = order[: int(np.searchsorted(np.cumsum(sizes[order]), wanted)) + 1]
@@ -148,7 +176,7 @@ def material(
     labels : topic of each page (default: its column `topic`)
     held, held_labels : pages that were held out before, and their topics; default: a share of `pages` is held out here
     crawl : the pages as they came, with `id` and `text`; what is held out, and near-copies of it, is taken out here
-    synthetic : pages by part
+    synthetic : pages by part; those whose `seed`, the page that they were written from, is held out or a near-copy of what is, are left out
 
     Raises
     ------
@@ -169,12 +197,15 @@ def material(
         pool, natural, out = pages, held, [str(label) for label in (held_labels if held_labels is not None else held["topic"])]
     rows = _clean_and_even(natural, out, priors.quality.floor, plan.sample, plan.pool_seed)
     came = _without(crawl, natural) if crawl is not None else None
+    unseen = {*natural["id"], *(set(crawl["id"]) - set(came["id"]) if crawl is not None and came is not None else ())}
+    parts = {part: _not_from(made, unseen) for part, made in (synthetic or {}).items()}
+    left_out = sum(len(made) - len(parts[part]) for part, made in (synthetic or {}).items())
     tokenizer = training.train_tokenizer((came or pool)["text"], plan.vocabulary or shape(plan.model).vocabulary)
     _, starts = training.encode(pool["text"], tokenizer)
     return Material(
         plan=plan, pool=pool, vectors=np.asarray(vectors, np.float32), labels=names, tokens=np.diff(starts), held=natural.select(rows),
-        groups=[out[i] for i in rows], natural=natural, tokenizer=tokenizer, priors=priors, crawl=came, synthetic=dict(synthetic or {}),
-        taxonomy=taxonomy,
+        groups=[out[i] for i in rows], natural=natural, tokenizer=tokenizer, priors=priors, crawl=came,
+        synthetic={part: made for part, made in parts.items() if len(made)}, taxonomy=taxonomy, left_out=left_out,
     )  # fmt: skip
 
 
@@ -206,6 +237,13 @@ def _without(crawl: Dataset, held: Dataset) -> Dataset:
     if not keep:
         raise InputError("experiment: no page of the crawl is left once the held-out pages and their near-copies are gone; give more pages")
     return crawl.select(keep)
+
+
+def _not_from(made: Dataset, pages: set[str]) -> Dataset:
+    """Synthetic pages that were written from none of these; those that don't say from which stay."""
+    if "seed" not in made.column_names:
+        return made
+    return made.select([row for row, seed in enumerate(made["seed"]) if seed not in pages])
 
 
 def _clean_and_even(pages: Dataset, labels: list[str], floor: float, most: int, seed: int) -> list[int]:

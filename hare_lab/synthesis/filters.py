@@ -59,7 +59,7 @@ class Thresholds:
     Attributes
     ----------
     slack : a D2 reply may be so many times shorter or longer than asked
-    leak : how much of a benchmark item a reply may hold
+    leak : how much of a benchmark item a reply may hold, and how much of its own n-grams may stand in items
     copied_text, copied_item : share of the words that stand in runs of the seed
     near : Jaccard similarity of 5-word runs
     known : share of 5-word runs that occur in the corpus
@@ -203,7 +203,7 @@ def _tests(sample: Sample, row: object, twin: tuple[int, float] | None, limits: 
         "template residue": see("residue") and f'has "{see("residue")}"',
         "schema": see("problem") and f"the reply {see('problem')}",
         "length": size if not low <= see("words") <= high else "ends in mid-sentence" if see("cut_off") else "",
-        "leaked": f"{see('leak'):.0%} of a benchmark item is in it" if see("leak") > limits.leak else "",
+        "leaked": f"{see('leak'):.0%} of a benchmark item is in it, or of it in benchmark items" if see("leak") > limits.leak else "",
         "copy of the seed": f"{see('copied'):.0%} of its words stand in runs of the seed" if see("copied") >= share else "",
         "near-duplicate": near,
         "nothing new": f"{see('known'):.0%} of its 5-word runs are in the corpus" if see("known") >= limits.known and not item else "",

@@ -106,7 +106,7 @@ def _object(reply: str) -> tuple[dict[str, Any] | None, str]:
     for how, candidate in tries:
         try:
             found = json.loads(_whole(json.dumps(json.loads(candidate, strict=False), ensure_ascii=False)))
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested too deep
             continue
         return (found, how) if isinstance(found, dict) else (None, how)
     return None, ""

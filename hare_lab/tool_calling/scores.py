@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -85,10 +86,10 @@ class ToolScores(Report):
 
 
 def same(one: Call | None, other: Call | None) -> bool:
-    """Whether two answers are the same call: function, arguments and values, letter by letter."""
+    """Whether two answers are the same call: function, arguments and values, letter by letter; 5 and 5.0 are one number, True is none."""
     if one is None or other is None:
         return one is other
-    return one.name == other.name and dict(one.arguments) == dict(other.arguments)
+    return one.name == other.name and _triples(one) == _triples(other)
 
 
 def score(
@@ -172,7 +173,16 @@ def _three(name: str, share: float, count: int) -> dict[str, float]:
 
 
 def _triples(call: Call | None) -> set[tuple[str, str, str]]:
-    return {(call.name, name, repr(value)) for name, value in call.arguments.items()} if call else set()
+    return {(call.name, name, json.dumps(_numbers(value), sort_keys=True)) for name, value in call.arguments.items()} if call else set()
+
+
+def _numbers(value: Any) -> Any:
+    """A value with its whole numbers as integers, at any depth: 5.0 is 5, and no integer is too long to be told from the next."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _numbers(inner) for name, inner in value.items()}
+    return [_numbers(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _by_api(frame: pd.DataFrame) -> pd.DataFrame:

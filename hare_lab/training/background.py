@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hare_lab.errors import InputError
-from hare_lab.machine import alive, alone
+from hare_lab.machine import alive, alone, held
 from hare_lab.report_base import Report, plain
 from hare_lab.training.report import COLUMNS, Progress, TrainingReport
 from hare_lab.training.settings import Settings
@@ -84,7 +84,7 @@ class Job:
         if not file.exists():
             raise InputError(f"{self.folder} holds no training job (no {STATUS}); start one with `hare-lab train ... --background`")
         found = Status(**{key: value for key, value in json.loads(file.read_text(encoding="utf-8")).items() if key != "curve"})
-        if not found.over and not alive(found.pid):
+        if not found.over and not held(self.folder) and not (found.state == "starting" and alive(found.pid)):
             again = json.loads(file.read_text(encoding="utf-8"))  # it may have ended between the two looks
             if again["state"] in ("starting", "running"):
                 message = "its process has ended without a word; start the same run again to go on from the last checkpoint"

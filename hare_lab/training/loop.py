@@ -57,7 +57,8 @@ def fit(
     seed : of the order of rows
     heldout : rows to look at now and then, never trained on
     folder : where checkpoints go; one of the same run that lies there is gone on with, to the same losses
-    watch : told of each step; a true answer stops the run after it, with a checkpoint where there is a folder
+    watch : told of each step; a true answer (of several processes, that of any) stops the run after it, with a checkpoint where there
+        is a folder
 
     Returns
     -------
@@ -127,6 +128,8 @@ def fit(
                     (steps - step - 1) * each,
                 )  # fmt: skip
                 stopped = bool(watch(told))
+            if accelerator.num_processes > 1:  # who is asked to stop may be one of them, and none goes on alone
+                stopped = bool(accelerator.reduce(torch.tensor(float(stopped), device=device), "sum"))
             due = stopped or step + 1 == steps or time.perf_counter() - saved > 60 * how.checkpoint_minutes
             if folder and due and accelerator.is_main_process:
                 checkpoints.save(folder, step + 1, job, curve, spent, model, optimizer)

@@ -66,20 +66,22 @@ def score(
 
 
 def load_model(folder: str | Path) -> tuple[Any, Any]:
-    """A causal language model and its tokenizer, from a folder or hub id; only safetensors are read, and no code of theirs runs.
+    """A causal language model in fp32, whatever it was saved in, and its tokenizer, from a folder or hub id; only safetensors are read, and
+    no code of theirs runs.
 
     Raises
     ------
     InputError
         If it can't be loaded.
     """
+    import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     tokenizer = load_tokenizer(folder)
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} holds no language model that can be loaded; give a folder that `hare-lab train` wrote") from error
     finally:

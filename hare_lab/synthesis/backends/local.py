@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hare_lab.errors import InputError
+from hare_lab.pretrained import open_pretrained
 from hare_lab.synthesis.backends.base import Offer, Settings
 from hare_lab.synthesis.backends.cache import RequestCache
 from hare_lab.synthesis.plan import Request
@@ -29,7 +29,7 @@ class Local:
     Raises
     ------
     InputError
-        If there is no such model here, or its files can't be loaded.
+        If there is no such model here, or its files can't be loaded or don't fit.
     """
 
     live = True
@@ -38,18 +38,15 @@ class Local:
         self, model: str | Path, *, batch: int = 8, settings: Settings | None = None, cache: RequestCache | None = None, seed: int = 0
     ) -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
 
         here = Path(model).exists()
         self.model = Path(model).name if here else str(model)
         self.place = f"{Path(model).resolve()} {_state(Path(model))}" if here else str(model)
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(str(model), padding_side="left")
-            self._network = AutoModelForCausalLM.from_pretrained(str(model))
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f'model "{model}" can\'t be loaded; give a folder with a causal model, or a hub id with a network') from error
+        network, self._tokenizer = open_pretrained(model, AutoModelForCausalLM, "a causal language model")
+        self._tokenizer.padding_side = "left"
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._network = self._network.to(self._device).eval()
+        self._network = network.to(self._device)
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
         self._batch, self._settings, self._seed = batch, settings or Settings(), seed
