@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -15,13 +16,15 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON knows it: dataclasses, arrays, paths and mappings become dictionaries, lists, strings and numbers."""
+    """`value` as JSON knows it: dataclasses, arrays, paths and mappings become dictionaries, lists, strings and numbers, NaN null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if not f.name.startswith("_")}
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None  # JSON has neither NaN nor infinity
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return plain(value.tolist())
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, str | int | float | bool) or value is None:

@@ -14,6 +14,8 @@ import yaml
 
 from hare_lab.errors import InputError
 
+UNREADABLE = (ValueError, LookupError, AttributeError)  # what PyYAML raises at a date or number that is none, beside errors of its own
+
 
 def _read_only(values: Mapping[str, Any]) -> types.MappingProxyType[str, Any]:
     return types.MappingProxyType(dict(values))
@@ -104,7 +106,11 @@ class _Reader:
             if not isinstance(node, yaml.MappingNode):
                 raise self.wrong(node, f'"{key}" must hold names with numbers, not {_say(node)}')
             return _read_only({str(k.value): self.value(v, typing.get_args(kind)[1], f"{key}.{k.value}") for k, v in node.value})
-        found = yaml.SafeLoader("").construct_object(node, deep=True) if isinstance(node, yaml.ScalarNode) else None
+        try:
+            found = yaml.SafeLoader("").construct_object(node, deep=True) if isinstance(node, yaml.ScalarNode) else None
+        except (yaml.YAMLError, *UNREADABLE) as error:  # a date that is none, such as 2024-02-30, or an unknown tag
+            kind_said = node.tag.rpartition(":")[2]
+            raise self.wrong(node, f'"{key}" is {_say(node)}, which is no {kind_said} of YAML\'s; mend it, or quote it as text') from error
         if origin is Literal:
             choices = typing.get_args(kind)
             if found not in choices:

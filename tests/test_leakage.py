@@ -114,6 +114,13 @@ def test_no_benchmark_at_all_is_named():
         leakage.load_items()
 
 
+def test_an_item_has_as_many_words_as_the_search_sees():
+    items = leakage.load_items([{"question": "北京是中华人民共和国的首都在华北平原北部哪里呢"}])
+    assert items.words().tolist() == [len(words(items.told(0)))]
+    found = leakage.find(pages([f"so {items.told(0)} there"]), items)
+    assert found.leaked == 1 and (found.short_items, found.unseen_items) == (0, 0)
+
+
 # --- words and where they stand ---------------------------------------------------------------------------------------
 
 
@@ -124,6 +131,21 @@ def test_every_word_is_found_where_it_stands(text):
     for (start, end), word in zip(places, words(text), strict=True):
         assert 0 <= start < end <= len(text)
         assert word[0] in "".join(words(text[start:end])) or not text.isascii()
+
+
+@settings(max_examples=300)
+@given(st.text(st.characters() | st.sampled_from("a ½ﬁİßｶﾞﾎﾟ각\u1100\u1161\u11a8\u1025\u102e\u0301\u0323\u0344\u09c7\u09be\u0fb2\u0f81กี่")))
+def test_the_words_of_a_hostile_text_stand_where_it_is_said(text):
+    found = words(text)
+    places = spans(text)
+    assert len(places) == len(found)
+    assert all(word in words(text[start:end]) for word, (start, end) in zip(found, places, strict=True))
+
+
+def test_a_copy_beside_half_width_letters_is_shown_whole():
+    items = questions(1)
+    (hit,) = leakage.find(pages([f"ｶﾞｽ ﾎﾞﾝﾍﾞ \u1025\u102e {items.told(0)} ﾎﾞ"]), items).hits.to_dict("records")
+    assert hit["found"] == items.told(0)
 
 
 def test_runs_stay_inside_their_text():
@@ -364,6 +386,22 @@ def test_the_report_is_json_and_counts_what_leaks():
     assert record["leaked"] == 1 and record["by"] == [{"benchmark": "items", "how": "ngram", "pages": 1, "items": 1}]
 
 
+def test_a_page_that_is_a_part_of_an_item_goes_and_is_counted_apart():
+    items = questions(1, length=300)
+    told = items.questions[0].split()
+    found = leakage.find(pages([" ".join(told[100:130]), items.told(0), "nothing"]), items)
+    assert found.pages()["leaked"][:] == [True, True, False] and found.hits["overlap"].min() < 0.2
+    assert "2 of 3 pages go: 1 hold more than 50% of an item, 1 repeat items in more than 50% of their own" in found.summary()
+    assert dict(found._rows())["other pages, more of whose own n-grams stand in items"] == 1
+    assert found.counts()[["how", "pages"]].to_numpy().tolist() == [["ngram", 1], ["repeated", 1]]
+    assert leakage.ways(found.hits, found.pages()) == ["repeated", "ngram", ""]
+    alone = leakage.find(pages([" ".join(told[100:130])]), items)
+    assert alone.figure().layout.meta["title"] == "One leak in 1 page: excerpted"
+    places = pd.DataFrame({"x": [0.0], "y": [0.0], "title": "a", "snippet": "", "source": "", "topic": "t"})
+    shown = figures.leaks_on_map(places, leakage.ways(alone.hits, alone.pages())).layout.meta["title"]
+    assert shown.startswith("One of 1 page holds a benchmark item or is part of one")
+
+
 @pytest.mark.parametrize("theme", ["screen", "paper", "talk"])
 def test_figures_draw_and_say_what_they_show(theme):
     counts = pd.DataFrame({"benchmark": ["<b>", "x"], "how": ["ngram", "reworded"], "pages": [3, 1]})
@@ -416,6 +454,7 @@ def test_the_command_writes_hits_and_report(tmp_path):
         (["--benchmarks", "data/taxonomy/everyday.yaml", "--out", "x.parquet"], "unknown kind of file"),
         (["--out", "x.csv"], "no .parquet at its end"),
         (["other.jsonl", "--out", "x.parquet"], "other.jsonl: one corpus at a time"),
+        (["other.jsonl", "--benchmarks", "data/benchmark/items.jsonl", "--out", "x.parquet"], "other.jsonl: one corpus at a time"),
         (["--kind", "book", "--no-paraphrases", "--limit", "3", "--out", "x.parquet"], 'kind "book" is unknown'),
     ],
 )
@@ -423,6 +462,15 @@ def test_bad_input_is_one_sentence_and_exit_2(words_, sentence):
     done = command("leakage", "data/sample/pages.jsonl", *words_)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and sentence in done.stderr
     assert not list(ROOT.glob("x.*"))
+
+
+def test_a_word_after_benchmarks_is_a_benchmark_and_never_the_corpus():
+    from typer.testing import CliRunner
+
+    from hare_lab.cli import app
+
+    done = CliRunner().invoke(app, ["leakage", "--benchmarks", "a.jsonl", "b.jsonl", "data/sample/pages.jsonl", "--out", "x.parquet"])
+    assert done.exit_code == 2 and "Missing argument 'corpus'" in done.output
 
 
 @pytest.mark.parametrize(
@@ -510,6 +558,23 @@ def test_texts_too_short_are_counted_and_none_at_all_is_named(control):
 
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(InputError, match="give the folder of a causal language model"):
+        leakage.model_test(tmp_path, ["x"], ["y"])
+
+
+def test_weights_that_are_damaged_or_not_all_there_are_named(control, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    *_, pair = control
+    pair.clean.save_pretrained(tmp_path)
+    pair.tokenizer.save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    whole = load_file(file)
+    first = next(name for name in whole if ".layers." in name)
+    save_file({name: tensor for name, tensor in whole.items() if name != first}, file, {"format": "pt"})
+    with pytest.raises(InputError, match=f"the weights lack 1 tensors that a causal language model needs \\({re.escape(first)} first"):
+        leakage.model_test(tmp_path, ["x"], ["y"])
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(InputError, match="the weights are damaged"):
         leakage.model_test(tmp_path, ["x"], ["y"])
 
 

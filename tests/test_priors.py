@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from hare_lab import priors
 from hare_lab.errors import InputError
+from hare_lab.leakage import benchmark_files, load_items
 
 NAMES = st.text(st.characters(categories=("Ll", "Lu", "Nd")), min_size=1, max_size=12)
 
@@ -44,6 +45,24 @@ def test_files_beside_the_statement_are_found_wherever_it_goes(tmp_path):
         moved.find("nowhere.yaml")
 
 
+def test_folders_and_globs_beside_the_statement_are_found_too(tmp_path):
+    (tmp_path / "ex[a]ms" / "sample").mkdir(parents=True)
+    for name in ("one.jsonl", "two.jsonl"):
+        (tmp_path / "ex[a]ms" / name).write_text('{"question": "Which of these is it, ' + name + '?"}')
+    for benchmarks in (".", "*.jsonl", "../ex?a]ms/t*.jsonl"):
+        (tmp_path / "ex[a]ms" / "p.yaml").write_text(f'quality: {{good: sample}}\nleakage: {{benchmarks: ["{benchmarks}"]}}\n')
+        moved = priors.load(priors.load(tmp_path / "ex[a]ms" / "p.yaml").save(tmp_path / "elsewhere.yaml"))
+        assert len(load_items(*benchmark_files(moved))) == (1 if "t*" in benchmarks else 2)
+        assert moved.quality.good == "sample"  # the bundled pages, whatever lies beside the file
+    with pytest.raises(InputError, match="neither beside the priors file nor in"):
+        moved.find("no*where.jsonl")
+
+
+def test_a_threshold_without_end_is_kept(tmp_path):
+    statement = priors.Priors(quality=priors.Quality(rules={"gopher_words": float("inf")}))
+    assert priors.load(statement.save(tmp_path / "p.yaml")) == statement
+
+
 @pytest.mark.parametrize(
     ("text", "line", "word"),
     [
@@ -60,6 +79,10 @@ def test_files_beside_the_statement_are_found_wherever_it_goes(tmp_path):
         ("name: a\nname: b\n", 2, "twice"),
         ("mixture:\n  D1: 1\n  D4: 1\n", 3, "D4"),
         ("name: [a\n", 2, "YAML"),
+        ("tokens: 5\nname: 2024-02-30\n", 2, "no timestamp of YAML's"),
+        ("tokens: !x 3\n", 1, "no !x of YAML's"),
+        ("tokens: !!int ''\n", 1, "no int of YAML's"),
+        ("quality:\n  floor: !!bool maybe\n", 2, "no bool of YAML's"),
     ],
 )
 def test_a_mistake_is_named_in_one_sentence_with_its_line(tmp_path, text, line, word):

@@ -23,6 +23,7 @@ from hare_lab.cli.experiment import experiment
 from hare_lab.cli.figure import figure
 from hare_lab.cli.leakage import leakage
 from hare_lab.cli.map import map_
+from hare_lab.cli.options import Several
 from hare_lab.cli.results import remedy
 from hare_lab.cli.run import run
 from hare_lab.cli.score import score
@@ -49,12 +50,12 @@ app.command()(run)
 app.command("map")(map_)
 app.command()(score)
 app.command()(coverage)
-app.command()(leakage)
+app.command(cls=Several)(leakage)
 app.command()(curate)
 app.command()(synthesize)
 app.command()(train)
 app.command()(tune)
-app.command()(evaluate)
+app.command(cls=Several)(evaluate)
 app.command()(experiment)
 app.command()(bench)
 app.command()(figure)

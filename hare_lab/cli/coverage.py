@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed
+from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed, refuse
 from hare_lab.cli.results import results, say, set_aside
 
 
@@ -31,6 +31,8 @@ def coverage(
     from hare_lab import embedding, figures
     from hare_lab.priors import default, load
 
+    if reference.lower().endswith((".yaml", ".yml")):
+        refuse({"by": by}, "a benchmark or a corpus as --reference, for a taxonomy's topics are its own")
     with results(out) as folder:
         statement = load(priors) if priors else default()
         taxonomy = statement.find(statement.taxonomy)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hare_lab.cli.options import Column, Limit, Seed
+from hare_lab.cli.options import Column, Limit, Seed, refuse
 from hare_lab.cli.results import results, say
 from hare_lab.errors import InputError
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def evaluate(
     model_dir: Annotated[str, typer.Argument(help="A model's folder (or hub id), as `hare-lab train` makes it.")],
     *,
-    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,  # so that --tasks takes several: --tasks A B C
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,  # only to be refused, in words
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     tasks: Annotated[
-        list[str] | None, typer.Option(help="bundled, paper, a JSON-lines file of items, a task of lm-eval; one or several.")
+        list[str] | None, typer.Option(help="bundled, paper, a JSON-lines file of items, a task of lm-eval: all up to the next option.")
     ] = None,
     pages: Annotated[str | None, typer.Option(help="Held-out pages to measure bits per byte on, as CORPUS elsewhere.")] = None,
     group: Annotated[str | None, typer.Option(help="The column of the pages that names their topic.")] = None,
@@ -38,8 +38,12 @@ def evaluate(
     """Score a model on tasks, in bits per byte on held-out pages, or in function calls."""
     from hare_lab import evaluation, figures
 
-    if more and not tasks:
-        raise InputError(f"{' '.join(more)}: one model at a time; name tasks after --tasks")
+    if more:
+        raise InputError(f"{more[0]}: one model at a time; name tasks after --tasks")
+    if not pages:
+        refuse({"group": group, "column": column}, "--pages")
+    if not tools:
+        refuse({"model": embedder}, "--tools")
     if tools:
         from hare_lab.cli.tools import evaluate_tools
 
@@ -47,7 +51,7 @@ def evaluate(
             raise InputError("--tools stands alone; score tasks and pages by a command of their own")
         evaluate_tools(model_dir, tools, out, limit, seed, embedder)
         return
-    asked = _tasks([*tasks, *(more or ())] if tasks else [] if pages else ["bundled"], limit, seed)
+    asked = _tasks(tasks or ([] if pages else ["bundled"]), limit, seed)
     model = evaluation.load_model(model_dir)
     with results(out) as folder:
         report: dict[str, Any] = {"model": model.name, "parameters": model.parameters, "context": model.context}

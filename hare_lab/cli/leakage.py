@@ -16,10 +16,10 @@ from hare_lab.errors import InputError
 def leakage(
     corpus: Corpus,
     *,
-    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,  # so that --benchmarks takes several: --benchmarks A B C
+    more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,  # only to be refused, in words
     out: Annotated[Path, typer.Option(help="Parquet file for the hits, one row a page and item.")],
     benchmarks: Annotated[
-        list[str] | None, typer.Option(help="Files, folders or hf:owner/name of items, one or several (default: the priors').")
+        list[str] | None, typer.Option(help="Files, folders or hf:owner/name of items: all up to the next option (default: the priors').")
     ] = None,
     kind: Annotated[str, typer.Option(help="crawl, synthetic or task: whose n-gram length of the priors counts.")] = "crawl",
     paraphrases: Annotated[bool, typer.Option(help="Look for reworded items too; embeds every page in windows.")] = True,
@@ -35,10 +35,10 @@ def leakage(
     from hare_lab.priors import default, load
 
     parquet(out, "leaks")
-    if more and not benchmarks:
-        raise InputError(f"{' '.join(more)}: one corpus at a time; name benchmarks after --benchmarks")
+    if more:
+        raise InputError(f"{more[0]}: one corpus at a time; quote a glob, and name benchmarks after --benchmarks")
     statement = load(priors) if priors else default()
-    items = load_items(*([*benchmarks, *(more or ())] if benchmarks else benchmark_files(statement)))
+    items = load_items(*(benchmarks or benchmark_files(statement)))
     loaded = corpora.load(corpus, column=column, limit=limit, seed=seed)
     pages, (aside, told_aside) = loaded.pages, set_aside(loaded)
     vectors = embed_windows(pages, items, model=model) if paraphrases else None

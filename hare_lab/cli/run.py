@@ -31,11 +31,11 @@ def run(
     if corpus != "demo" and not corpus.startswith("hf:"):
         expand(corpus)  # a name that means nothing is said now, not by the first notebook
         corpus = os.path.abspath(corpus)  # noqa: PTH100 (a glob is no path); the notebooks run in a folder of their own
-    this = open_run(name, profile=profile, seed=seed, corpus=corpus, priors=priors)
     wanted = {part.strip() for part in only.split(",")} - {""}
     known = [n.name[:2] for n in notebooks()]
     if unknown := sorted(wanted - set(known)) or (["nothing"] if only and not wanted else []):
         raise InputError(f"--only {only}: {unknown[0]} is no notebook's number; there are {', '.join(known)}")
+    this = open_run(name, profile=profile, seed=seed, corpus=corpus, priors=priors)  # writes down what was asked for
     chosen = [n for n in notebooks() if not wanted or n.name[:2] in wanted]
     start = time.perf_counter()
     for number, notebook in enumerate(chosen, start=1):

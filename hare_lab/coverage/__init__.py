@@ -13,8 +13,9 @@ is, how much was asked for, and how many tokens are missing. Formulas, and how t
 from hare_lab.coverage.ledger import Covered, cover, on_map
 from hare_lab.coverage.measures import divergence
 from hare_lab.coverage.placing import Placement, place
-from hare_lab.coverage.reference import OTHER, Reference, from_pages, from_taxonomy, load_reference
+from hare_lab.coverage.reference import Reference, from_pages, from_taxonomy, load_reference
 from hare_lab.coverage.report import CoverageReport
+from hare_lab.texts import OTHER
 
 __all__ = [
     "OTHER", "CoverageReport", "Covered", "Placement", "Reference", "cover", "divergence", "from_pages", "from_taxonomy",

@@ -13,10 +13,11 @@ from hare_lab.corpus import token_counts
 from hare_lab.corpus.pages import with_columns
 from hare_lab.coverage import measures
 from hare_lab.coverage.placing import Placement, place
-from hare_lab.coverage.reference import OTHER, Reference
+from hare_lab.coverage.reference import Reference
 from hare_lab.coverage.report import CoverageReport
 from hare_lab.diversity import Estimate, effective_number
 from hare_lab.errors import InputError
+from hare_lab.texts import OTHER
 
 if TYPE_CHECKING:
     import pandas as pd

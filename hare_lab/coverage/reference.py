@@ -18,15 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hare_lab import clustering, corpus, texts, topics
+from hare_lab.choices import CHOICES, choices_of
 from hare_lab.corpus.pages import with_columns
 from hare_lab.embedding import embed
 from hare_lab.errors import InputError
-from hare_lab.texts import Topic
+from hare_lab.texts import OTHER, Topic
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-OTHER = "other"  # a page of none of the topics
+OWN_OTHER = "other of the reference"  # a topic of a reference of pages that calls it `other`, the name of what is in no topic
 FEWEST = 20  # pages or items below which shares say nothing
 GROUPS = ("topic", "subject", "label", "benchmark", "category")  # columns that name what a page of a reference is about
 MOST_GROUPS = 500
@@ -88,7 +89,7 @@ def from_taxonomy(found: Sequence[Topic], weights: Mapping[str, float] | None = 
     Raises
     ------
     InputError
-        If there is no topic, two have one id, a weight is of no topic, or every weight is 0.
+        If there is no topic, two have one id or one has the id `other`, a weight is of no topic, or every weight is 0.
     """
     weighted = _weighted(found, weights or {})
     said = [(number, phrase) for number, topic in enumerate(weighted) for phrase in phrases(topic)]
@@ -107,7 +108,8 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     vectors : float32 array (n_pages, dim) of unit rows, in the order of the pages
     by : column that says what a page is about
         None takes the first of topic, subject, label, benchmark and category that the pages have, else finds clusters. A page
-        whose value is missing or blank is left out.
+        whose value is missing or blank is left out; what the column calls "other" is wanted like the rest, as the topic
+        "other of the reference".
     model : what made the vectors; None is the bundled one
 
     Raises
@@ -125,7 +127,7 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     known = np.flatnonzero([label is not None for label in labels])
     if len(known) < FEWEST:
         raise InputError(f'{len(known)} pages of the reference say something in "{column}"; shares need at least {FEWEST}, so name another')
-    names = [label for label in labels if label is not None]
+    names = [OWN_OTHER if label == OTHER else label for label in labels if label is not None]
     if column is not None and not _usable(labels):
         raise InputError(f'the reference names {len(set(names))} topics in "{column}"; a column of 2 to {MOST_GROUPS} is needed')
     counts = Counter(names)
@@ -183,9 +185,10 @@ def _pages_or_items(source: str | Path, column: str | None, seed: int) -> Datase
             raise InputError(
                 f'the reference {source} holds no page with "text" and no item with "question"; give one that does, or a taxonomy in YAML'
             ) from lacks_question
-    if "choices" not in pages.column_names:
+    offered = [name for name in CHOICES if name in pages.column_names]
+    if not offered:
         return pages
-    joined = ["\n".join([text, *map(str, choices or [])]) for text, choices in zip(pages["text"], pages["choices"], strict=True)]
+    joined = ["\n".join([row["text"], *choices_of(row)[0]]) for row in pages.select_columns(["text", *offered])]
     return with_columns(pages, {"text": pa.array(joined, pa.string())})
 
 
@@ -197,6 +200,8 @@ def _weighted(found: Sequence[Topic], weights: Mapping[str, float]) -> tuple[Top
     twice = next((name for name in ids if ids.count(name) > 1), None)
     if twice is not None:
         raise InputError(f'the taxonomy holds the topic "{twice}" twice; give each topic an id of its own')
+    if OTHER in ids:
+        raise InputError(f'the taxonomy holds the topic "{OTHER}", which is what pages of no topic are called; give it another id')
     stranger = next((name for name in weights if name not in (*ids, OTHER)), None)  # `other` has a weight in a choice alone
     if stranger is not None:
         raise InputError(f'the priors weigh the topic "{stranger}", which the taxonomy lacks; its topics are {", ".join(ids[:8])} ...')

@@ -148,7 +148,7 @@ def _by_order(given: Given, vectors: np.ndarray, topics: Topics, priors: Priors,
     """The first pages of a published order."""
     clean = np.flatnonzero(~given.leaked)
     score = given.likeness if given.likeness is not None else given.quality
-    order = clean[ORDERS[method](np.asarray(vectors[clean], np.float32), score[clean], seed)]
+    order = clean[ORDERS[method](np.asarray(vectors[clean], np.float32), score[clean], seed)] if len(clean) else clean
     place = np.zeros(len(given.ids), np.int64)
     place[order] = np.arange(1, len(order) + 1)
     worth = np.where(place > 0, 1 - (place - 1) / max(len(order), 1), 0.0)

@@ -6,8 +6,7 @@ of like lengths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hare_lab.errors import InputError
+from hare_lab.pretrained import open_pretrained
 from hare_lab.tokenizing import ids_of
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def load_model(source: str | Path, *, name: str | None = None, context: int | No
         If there is no model, the weights are damaged or of another model, or it has no tokenizer.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     folder = Path(source)
     if folder.is_dir() and not (folder / "config.json").exists():
@@ -76,50 +76,8 @@ def load_model(source: str | Path, *, name: str | None = None, context: int | No
     if not folder.is_dir() and (folder.is_absolute() or str(source).count("/") != 1):
         raise InputError(f"no model folder {source}; give a folder with config.json and model.safetensors, or a hub id as owner/name")
     gpu = torch.cuda.is_available()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        with _quiet_loading():
-            model, told = AutoModelForCausalLM.from_pretrained(
-                source, use_safetensors=True, dtype="auto" if gpu else torch.float32, output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told below, in a sentence
-            )  # fmt: skip
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        first = str(error).strip().splitlines()[0][:160]
-        raise InputError(
-            f"{source} can't be loaded as a language model ({first}); check that config, safetensors and tokenizer fit"
-        ) from error
-    except Exception as error:  # safetensors has an error class of its own
-        if type(error).__name__ != "SafetensorError":
-            raise
-        raise InputError(f"{source}: the weights are damaged ({error}); copy or train the model again") from error
-    if misfits := sorted(str(key[0]) for key in told["mismatched_keys"]):
-        raise InputError(
-            f"{source}: {len(misfits)} tensors have another shape than config.json asks for ({misfits[0]} first); they are another model's"
-        )
-    over = sorted(key for key in told["unexpected_keys"] if ".layers." in key and key.endswith(".weight"))
-    if over:
-        raise InputError(
-            f"{source}: the weights hold {len(over)} tensors that config.json knows nothing of ({over[0]} first); they are another model's"
-        )
-    missing = sorted(told["missing_keys"])
-    if missing:
-        raise InputError(
-            f"{source}: the weights lack {len(missing)} tensors that config.json asks for ({missing[0]} first); they are another model's"
-        )
+    model, tokenizer = open_pretrained(source, AutoModelForCausalLM, "a causal language model", dtype="auto" if gpu else torch.float32)
     return wrap(model.to("cuda" if gpu else "cpu"), tokenizer, name or folder.name, context=context)
-
-
-@contextmanager
-def _quiet_loading() -> Iterator[None]:
-    """Without transformers' table of what did not fit, which our sentence replaces."""
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
 
 
 def wrap(model: Any, tokenizer: Any, name: str, *, context: int | None = None) -> LanguageModel:

@@ -122,7 +122,7 @@ def _scarcest(asked: pd.DataFrame) -> str:
         return "Every topic has what was wanted"
     if (empty := int((times <= 0).sum())) > 0:
         return f"{look.among(empty, len(asked), 'topic')} {'has' if empty < 2 else 'have'} no page"
-    name = str(asked.loc[times.idxmin(), "name"])[: look.NAME]
+    name = str(asked["name"].iloc[int(times.to_numpy().argmin())])[: look.NAME]
     return f"“{name}” has {look.percent(float(times.min()))} of what was wanted, the least of {look.plural(len(asked), 'topic')}"
 
 

@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from hare_lab.errors import InputError
 from hare_lab.figures import look
 
-WAYS = {"ngram": ("copied", look.FEW[3]), "edited": ("edited", look.FEW[1]), "reworded": ("reworded", look.FEW[0])}
+WAYS = {"ngram": ("copied", look.FEW[3]), "edited": ("edited", look.FEW[1]), "reworded": ("reworded", look.FEW[0]),
+        "repeated": ("excerpted", look.FEW[2])}  # fmt: skip
 MOST = 12  # benchmarks, and models of the paper's table
 
 
@@ -20,7 +21,7 @@ def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") 
 
     Parameters
     ----------
-    counts : DataFrame with columns benchmark, how (ngram, edited, reworded), pages
+    counts : DataFrame with columns benchmark, how (ngram, edited, reworded, repeated), pages
     pages : how many pages were looked at; 0 leaves that out
     theme : screen, paper or talk
 
@@ -33,7 +34,7 @@ def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") 
     look.need(counts, ["benchmark", "how", "pages"], "leak counts")
     among = f" in {look.plural(pages, 'page')}" if pages else ""
     if counts.empty:
-        return look.nothing(f"No benchmark item was found{among}", theme)
+        return look.nothing(f"No benchmark item is given away{among}", theme)
     look.need_numbers(counts, ["pages"], "leak counts")
     table = counts.pivot_table(index="benchmark", columns="how", values="pages", aggfunc="sum", fill_value=0)
     table = table.loc[table.sum(axis=1).sort_values(ascending=False).index[:MOST]]
@@ -42,7 +43,8 @@ def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") 
     leaks = sum(total.values())
     which = WAYS[most][0] if leaks == 1 else f"{look.number(total[most])} of them {WAYS[most][0]}"
     title = f"{look.number(leaks)} leak{'' if leaks == 1 else 's'}{among}: {which}"
-    said = {"ngram": "a run of words in common", "edited": "words in order, some changed", "reworded": "other words"}
+    said = {"ngram": "a run of words in common", "edited": "words in order, some changed", "reworded": "other words",
+            "repeated": "much of the page stands in items"}  # fmt: skip
     subtitle = " · ".join(f"{WAYS[way][0]}: {said[way]}" for way in total)
     figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.22 + 0.08 * len(table)), right=11)
     names = [look.escape(name, 28) for name in table.index]
@@ -113,7 +115,7 @@ def leaks_on_map(points: pd.DataFrame, leak: Sequence[str], *, theme: str = "scr
     Parameters
     ----------
     points : DataFrame as `topic_map` takes it
-    leak : for each page how it leaks: "ngram", "edited", "reworded", or "" for not at all
+    leak : for each page how it leaks: "ngram", "edited", "reworded", "repeated" (much of the page stands in items), or "" for not at all
     theme : screen, paper or talk
     """
     from hare_lab.figures.maps import topic_map
@@ -137,7 +139,8 @@ def leaks_on_map(points: pd.DataFrame, leak: Sequence[str], *, theme: str = "scr
     topics = len({topic for topic, name in zip(shown["topic"], names, strict=True) if name != look.UNCLUSTERED}) if "topic" in shown else 0
     spread = f", in {look.plural(topics, 'topic')}" if topics else ""
     holders = look.sentence(look.number(count)) if count else "None"
-    title = f"{holders} of {look.plural(len(names), 'page')} {'holds' if count < 2 else 'hold'} a benchmark item{spread}"
+    part = f" or {'is' if count < 2 else 'are'} part of one" if "repeated" in leak else ""
+    title = f"{holders} of {look.plural(len(names), 'page')} {'holds' if count < 2 else 'hold'} a benchmark item{part}{spread}"
     subtitle = "coloured: pages that leak · grey: pages that don't · near pages are alike; the axes have no unit"
     figure.layout.meta.update(title=title, subtitle=subtitle, caption=f"{title}. {look.sentence(subtitle)}.")
     return figure.update_layout(title={"text": f"<b>{look.escape(title, look.TITLE)}</b>", "subtitle": {"text": look.escape(subtitle)}})

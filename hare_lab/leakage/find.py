@@ -1,7 +1,8 @@
 """Which pages give away which items, and how: the three paths put together, one row for each page and item.
 
 The n-gram path finds what was copied, the edited path what was copied and changed, the reworded path what was told anew. Each
-says how much of the item the page holds; a page has leaked where that is more than the priors allow.
+says how much of the item the page holds; a page has leaked where that is more than the priors allow, or where so much of its own runs of
+n words stands in items.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hare_lab.choices import choices_of
+from hare_lab.dedup.words import words
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 QUESTION = ("question", "text", "prompt", "query", "problem", "goal", "sentence", "stem", "ctx", "passage")
-CHOICES = ("choices", "options", "endings")
 ANSWER = ("answer", "gold", "answerKey", "label", "target")
 BLANK = re.compile(r"_{2,}")
 _LEAD = re.compile(r"^\s*(?:question|q|passage|context|problem)\s*:\s*", re.IGNORECASE)
@@ -70,8 +71,8 @@ class Items:
         return f"{question} {answer}".strip()
 
     def words(self) -> np.ndarray:
-        """Words of question and answer together, one number an item."""
-        return np.array([len(self.told(row).split()) for row in range(len(self))], np.int64)
+        """Words of question and answer together, as the search counts them (`dedup.words`), one number an item."""
+        return np.array([len(words(self.told(row))) for row in range(len(self))], np.int64)
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with any item."""
@@ -177,32 +178,13 @@ def _said(value: Any) -> str:
 def _read(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:
     """Question, choices and answer of a row of any known shape, labels cut."""
     question = next((str(row[name]) for name in QUESTION if isinstance(row.get(name), str) and str(row[name]).strip()), "")
-    choices, labels = _choices(row)
+    choices, labels = choices_of(row)
     listed = _LISTED.search(question)
     if listed and (not choices or all(len(choice) == 1 for choice in choices)):  # the options stand inside the text
         options = [part.strip() for part in _LETTER.split("\n" + _TAIL.sub("", question[listed.end() :]))]
         question, choices, labels = question[: listed.start()], tuple(part for part in options if part), ()
     question = _TAIL.sub("", _LEAD.sub("", question)).strip()
     return question, choices, _answer(row, choices, labels)
-
-
-def _choices(row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The choices and their labels; a list, a list as JSON text, or the hub's {"text": [...], "label": [...]}."""
-    told: list[Any] = [row.get(name) for name in CHOICES]
-    lists = (value.tolist() if hasattr(value, "tolist") else value for value in told)  # pandas reads lists as arrays
-    found: Any = next((value for value in lists if value), None)
-    if isinstance(found, str) and found.lstrip()[:1] in ("[", "{"):
-        try:
-            found = json.loads(found)
-        except ValueError:
-            found = None
-    if isinstance(found, Mapping):
-        texts = [str(text) for text in found.get("text", ())]
-        labels = [str(label) for label in found.get("label", ())]
-        return tuple(texts), tuple(labels) if len(labels) == len(texts) else ()
-    if not isinstance(found, list | tuple):
-        return (), ()
-    return tuple(str(choice.get("text", choice) if isinstance(choice, Mapping) else choice).strip() for choice in found), ()
 
 
 def _answer(row: Mapping[str, Any], choices: tuple[str, ...], labels: tuple[str, ...]) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from hare_lab.diversity.estimate import Estimate
 from hare_lab.errors import InputError
 from hare_lab.leakage.items import Items, load_items
+from hare_lab.pretrained import open_pretrained
 from hare_lab.report_base import Report
 
 if TYPE_CHECKING:
@@ -256,17 +257,12 @@ def open_model(model: str | Path) -> tuple[Any, Any]:
     Raises
     ------
     InputError
-        If it is neither, or holds no causal language model.
+        If it is neither, holds no causal language model, or its weights are damaged or another model's.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(model))
-        loaded = AutoModelForCausalLM.from_pretrained(str(model), trust_remote_code=False, use_safetensors=True)
-    except (OSError, ValueError, KeyError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise InputError(f"model {model} can't be loaded ({first}); give the folder of a causal language model, or a hub id") from error
+    loaded, tokenizer = open_pretrained(model, AutoModelForCausalLM, "a causal language model")
     return loaded.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from hare_lab.priors import Leakage
 from hare_lab.report_base import Report, html_table
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 HOW = ("ngram", "edited", "reworded")
+REPEATED = "repeated"  # how a page goes that holds no item, but more of whose own n-grams than allowed stand in items
 COLUMNS = ("id", "benchmark", "item", "how", "score", "overlap", "certain", "words", "start", "end", "found", "text")
 _BOX = "white-space:pre-wrap;border-left:3px solid #8886;padding:.2em 1em;max-width:80ch"
 _MARK = '<mark style="background:#56b4e955;color:inherit">'
@@ -36,9 +38,11 @@ class Leaks(Report):
         share of the item that the page holds (0 to 1), `words` how many of its words; `certain` is False where a reworded
         item may be no more than the same fact; `found` is what stands in the page from character `start` to `end`, `text` the
         item's question and answer.
-    ids, leak, repeated : one entry a page: its id, the greatest overlap, and the share of its own n-grams that stand in any item
+    ids, leak, repeated : one entry a page: its id, the larger of its greatest certain overlap and `repeated`, and the share of its own
+        n-grams that stand in any item, 0 to 1
     n : words of an n-gram
-    overlap : above which a page has leaked
+    overlap : the `leak` above which a page goes
+    leaked : pages that go
     short_items : items of fewer than n words, which are looked for as a whole
     unseen_items : items too short to be looked for as a run of words at all
     """
@@ -60,7 +64,7 @@ class Leaks(Report):
     seconds: float
 
     def pages(self) -> Dataset:
-        """One row a page: `id`, `leak` (the greatest overlap), `leaked` (whether it is above the priors' bound), `repeated`."""
+        """One row a page: `id`, `leak` and `repeated` as above, `leaked` (whether `leak` is above the priors' bound)."""
         import pyarrow as pa
         from datasets import Dataset
 
@@ -70,8 +74,12 @@ class Leaks(Report):
 
     def summary(self) -> str:
         """One line for a terminal."""
-        held = self.hits["id"].nunique()
-        return f"{self.leaked:,} of {self.pages_in:,} pages hold more than {self.overlap:.0%} of an item; {held:,} hold a part of one"
+        held, part = _strong(self.hits, self.overlap)["id"].nunique(), self.hits["id"].nunique()
+        repeats = f"{self.leaked - held:,} repeat items in more than {self.overlap:.0%} of their own {self.n}-grams"
+        return (
+            f"{self.leaked:,} of {self.pages_in:,} pages go: {held:,} hold more than {self.overlap:.0%} of an item, {repeats}; "
+            f"{part:,} hold a part of one"
+        )
 
     def parts(self) -> tuple[pd.DataFrame, Dataset]:
         """The hits and the pages: what a run keeps."""
@@ -79,7 +87,7 @@ class Leaks(Report):
 
     def counts(self) -> pd.DataFrame:
         """Pages and items for each benchmark and way; only hits for which a page goes."""
-        return counts(self.hits, self.overlap)
+        return counts(self.hits, self.overlap, self.pages())
 
     def figure(self) -> go.Figure:
         """How many pages leak from each benchmark, and how."""
@@ -96,11 +104,12 @@ class Leaks(Report):
         return result
 
     def _rows(self) -> list[tuple[str, Any]]:
-        strong = self.hits["certain"] & (self.hits["overlap"] > self.overlap)
-        by = self.hits[strong].drop_duplicates(["id", "how"])["how"].value_counts()
+        strong = _strong(self.hits, self.overlap)
+        by = strong.drop_duplicates(["id", "how"])["how"].value_counts()
         how = [(f"pages that hold an item: {name}", int(by.get(name, 0))) for name in HOW if name != "reworded" or self.paraphrases]
         return [
             ("pages", self.pages_in), ("items", self.items_in), ("words of an n-gram", self.n), ("overlap allowed", self.overlap), *how,
+            ("other pages, more of whose own n-grams stand in items", self.leaked - strong["id"].nunique()),
             ("pages that go", self.leaked), ("items shorter than an n-gram", self.short_items),
             ("items too short for any run", self.unseen_items), ("seconds", round(self.seconds, 1)),
         ]  # fmt: skip
@@ -171,29 +180,43 @@ def paper_deltas() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "benchmark", "delta"])
 
 
-def counts(hits: pd.DataFrame, overlap: float) -> pd.DataFrame:
+def counts(hits: pd.DataFrame, overlap: float, pages: Dataset | None = None) -> pd.DataFrame:
     """For each benchmark and way, how many pages go and how many items they hold: columns benchmark, how, pages, items.
 
     Parameters
     ----------
     hits : the table of `Leaks.hits`
     overlap : the share of an item above which a page goes
+    pages : what `Leaks.pages` returns
+        With it those count too, as "repeated", that go for their own n-grams alone, under the items in which these stand.
     """
-    strong = hits[hits["certain"].astype(bool) & (hits["overlap"] > overlap)]
+    import pandas as pd
+
+    strong = _strong(hits, overlap)
+    if pages is not None:
+        alone = {id for id, leaked in zip(pages["id"], pages["leaked"], strict=True) if leaked} - set(strong["id"])
+        own = hits[hits["certain"].astype(bool) & hits["id"].isin(alone)]
+        strong = pd.concat([strong, own.assign(how=REPEATED)])
     return strong.groupby(["benchmark", "how"], as_index=False).agg(pages=("id", "nunique"), items=("item", "nunique"))
 
 
-def ways(hits: pd.DataFrame, pages: Dataset) -> list[str]:
-    """For each page the way of its greatest overlap, "" where it has not leaked.
+def ways(hits: pd.DataFrame, pages: Dataset, overlap: float = Leakage.overlap) -> list[str]:
+    """For each page the way of its greatest overlap, "repeated" where it goes for its own n-grams alone, "" where it has not leaked.
 
     Parameters
     ----------
     hits : the table of `Leaks.hits`
     pages : what `Leaks.pages` returns
+    overlap : the share of an item above which a page goes
     """
-    sure = hits[hits["certain"].astype(bool)].sort_values("overlap", ascending=False, kind="stable").drop_duplicates("id")
-    how = dict(zip(sure["id"], sure["how"], strict=True))
-    return [how.get(id, HOW[0]) if leaked else "" for id, leaked in zip(pages["id"], pages["leaked"], strict=True)]
+    most = _strong(hits, overlap).sort_values("overlap", ascending=False, kind="stable").drop_duplicates("id")
+    how = dict(zip(most["id"], most["how"], strict=True))
+    return [how.get(id, REPEATED) if leaked else "" for id, leaked in zip(pages["id"], pages["leaked"], strict=True)]
+
+
+def _strong(hits: pd.DataFrame, overlap: float) -> pd.DataFrame:
+    """The hits for which a page goes."""
+    return hits[hits["certain"].astype(bool) & (hits["overlap"] > overlap)]
 
 
 def planted_found(hits: pd.DataFrame, pages: Dataset, truth: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ Both paths that compare words (n-grams, edited copies) see pages and items as th
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,27 +87,37 @@ def weights(flat: np.ndarray, hashes: WordHashes) -> np.ndarray:
 
 
 def spans(text: str) -> list[tuple[int, int]]:
-    """Where each word of `dedup.words.words(text)` stands in the text, as character spans."""
+    """Where each word of `dedup.words.words(text)` stands in the text, as character spans; two words of one character (½) share it."""
     from hare_lab.dedup.words import _WORD
 
     if text.isascii():
         return [match.span() for match in _WORD.finditer(text.casefold())]
-    folded: list[str] = []
-    places: list[int] = []
-    start = 0
-    while start < len(text):
-        end = start + 1
-        while end < len(text) and unicodedata.combining(text[end]):
-            end += 1
+    cased: list[str] = []
+    places: list[tuple[int, int]] = []
+    for start, end in _pieces(text):
         piece = unicodedata.normalize("NFKC", text[start:end])
-        folded.append(piece)
-        places += [start] * len(piece)
-        start = end
-    whole = "".join(folded)
-    cased, origin = [], []
-    for place, character in zip(places, whole, strict=True):
-        piece = character.casefold()
-        cased.append(piece)
-        origin += [place] * len(piece)
-    origin.append(len(text))
-    return [(origin[a], max(origin[b - 1] + 1, origin[a] + 1)) for a, b in (match.span() for match in _WORD.finditer("".join(cased)))]
+        each = [(at, at + 1) for at in range(start, end)] if piece == text[start:end] else [(start, end)] * len(piece)
+        for place, character in zip(each, piece, strict=True):
+            folded = character.casefold()
+            cased.append(folded)
+            places += [place] * len(folded)
+    return [(places[a][0], places[b - 1][1]) for a, b in (match.span() for match in _WORD.finditer("".join(cased)))]
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    """Where a text may be cut so that its pieces, each folded (NFKC) by itself, are the whole, folded."""
+    start = 0
+    for at in range(1, len(text)):
+        if text[at - 1 : at + 1].isascii() or not _joined(text, start, at):
+            yield start, at
+            start = at
+    if text:
+        yield start, len(text)
+
+
+def _joined(text: str, start: int, at: int) -> bool:
+    """Whether a character belongs to what stands before it from `start` on: an accent, a voicing mark, the rest of a syllable."""
+    if unicodedata.combining(unicodedata.normalize("NFKD", text[at])[0]):
+        return True
+    one, other, both = (unicodedata.normalize("NFKC", part) for part in (text[start:at], text[at], text[start : at + 1]))
+    return both != one + other

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hare_lab.errors import InputError
+from hare_lab.pretrained import open_pretrained
 
 Floats = NDArray[np.float64]
 Classifier = Callable[[Sequence[str]], Floats]
@@ -30,18 +30,12 @@ def load_classifier(name: str, *, top: float = 5.0) -> Classifier:
     Raises
     ------
     InputError
-        If there is no such model, or it is no sequence classifier.
+        If there is no such model, its weights are damaged, or it is no sequence classifier: it has no head that was trained.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True).eval()
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f'classifier "{name}" can\'t be loaded; give the folder of a sequence classifier, or a hub id with a network'
-        ) from error
+    model, tokenizer = open_pretrained(name, AutoModelForSequenceClassification, "a sequence classifier")
     longest = min(_LENGTH, int(getattr(model.config, "max_position_embeddings", _LENGTH)))
 
     def grade(texts: Sequence[str]) -> Floats:

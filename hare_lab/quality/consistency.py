@@ -134,7 +134,8 @@ def disagreements(pages: Dataset, opinions: Mapping[str, ArrayLike], *, count: i
     ----------
     pages : Dataset with `id`, `title` and `text`
     opinions : mapping of name to array of shape (n_pages,)
-        Higher is better; pass a perplexity with its sign turned.
+        Higher is better; pass a perplexity with its sign turned. A page on which an opinion is not a number, as the perplexity of a
+        page without text is, is left out: nobody can say how far apart they are.
 
     Returns
     -------
@@ -153,14 +154,15 @@ def disagreements(pages: Dataset, opinions: Mapping[str, ArrayLike], *, count: i
     for name, values in opinions.items():
         if len(np.asarray(values)) != len(pages):
             raise InputError(f'quality: opinion "{name}" has {len(np.asarray(values)):,} values for {len(pages):,} pages; give one a page')
-    ranks = {name: (rankdata(values) - 0.5) / len(pages) for name, values in opinions.items()}
-    table = np.column_stack(list(ranks.values()))
+    given = np.column_stack([np.asarray(values, float) for values in opinions.values()])
+    judged = np.flatnonzero(~np.isnan(given).any(axis=1))
+    table = (rankdata(given[judged], axis=0) - 0.5) / max(len(judged), 1)
     apart = table.max(axis=1) - table.min(axis=1)
-    rows = np.argsort(-apart, kind="stable")[:count]
-    chosen = pages.select(rows.tolist())
-    titles = chosen["title"] if "title" in chosen.column_names else [""] * len(rows)
+    first = np.argsort(-apart, kind="stable")[:count]
+    chosen = pages.select(judged[first].tolist())
+    titles = chosen["title"] if "title" in chosen.column_names else [""] * len(first)
     return pd.DataFrame({
-        "id": list(chosen["id"]), "title": list(titles), **{name: ranks[name][rows] for name in ranks}, "apart": apart[rows],
+        "id": list(chosen["id"]), "title": list(titles), **dict(zip(opinions, table[first].T, strict=True)), "apart": apart[first],
         "text": [" ".join(text[: 4 * length].split())[:length] for text in chosen["text"]],
     })  # fmt: skip
 
@@ -178,7 +180,8 @@ class Agreement(Report):
     """How far a reader and each judge agree.
 
     `table` has columns judge, kappa, auc, auc_low and auc_high. For kappa a judge calls as many pages good as the reader
-    did, its highest ones; AUC asks whether a page that the reader calls good is scored above one called bad.
+    did, its highest ones. Where equals stand at the cut, each is called good in part, all alike: what a draw among them gives on average.
+    AUC asks whether a page that the reader calls good is scored above one called bad.
     """
 
     title: ClassVar[str] = "You and the judges"
@@ -206,7 +209,8 @@ def agreement(grades: Mapping[str, bool], ids: Sequence[str], opinions: Mapping[
     Raises
     ------
     InputError
-        If fewer than two pages are graded, all get the same grade, or a graded page is not among the pages.
+        If fewer than two pages are graded, all get the same grade, a graded page is not among the pages, or a judge's opinion of one is
+        not a number.
 
     References
     ----------
@@ -218,17 +222,19 @@ def agreement(grades: Mapping[str, bool], ids: Sequence[str], opinions: Mapping[
     missing = next((page for page in grades if page not in place), None)
     if missing is not None:
         raise InputError(f'quality: page "{missing}" is graded but not among the pages; grade pages of this corpus')
-    said = np.array([bool(grade) for grade in grades.values()])
+    clicked = sorted(grades, key=place.__getitem__)  # the order in which a reader got to them decides nothing
+    said = np.array([bool(grades[page]) for page in clicked])
     if len(said) < 2 or said.all() or not said.any():
         raise InputError("quality: agreement needs at least one page graded good and one graded bad")
-    graded = [place[page] for page in grades]
+    graded = [place[page] for page in clicked]
     rows = []
     for judge, values in opinions.items():
         score = np.asarray(values, float)[graded]
-        called = np.zeros(len(score), bool)
-        called[np.argsort(-score, kind="stable")[: said.sum()]] = True
+        if np.isnan(score).any():
+            silent = clicked[int(np.isnan(score).argmax())]
+            raise InputError(f'quality: judge "{judge}" has no opinion on page "{silent}", which is graded; leave one of the two out')
         value, low, high = auc_interval(said, score, seed=seed)
-        rows.append((judge, _kappa(said, called), value, low, high))
+        rows.append((judge, _kappa(said, _called(score, int(said.sum()))), value, low, high))
     return Agreement(len(said), int(said.sum()), pd.DataFrame(rows, columns=["judge", "kappa", "auc", "auc_low", "auc_high"]))
 
 
@@ -254,7 +260,14 @@ def auc_interval(good: ArrayLike, score: ArrayLike, *, resamples: int = 1_000, s
     return auc(said, values), float(low), float(high)
 
 
-def _kappa(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    same = float((one == other).mean())
+def _called(score: Floats, count: int) -> Floats:
+    """For each page how much of it a judge calls good who may call `count` of them: 1 above the cut, 0 below, equals at it alike."""
+    cut = np.sort(score)[-count]
+    above, at = score > cut, score == cut
+    return np.where(above, 1.0, np.where(at, (count - above.sum()) / at.sum(), 0.0))
+
+
+def _kappa(one: NDArray[np.bool_], other: Floats) -> float:
+    same = float(np.where(one, other, 1 - other).mean())
     chance = float(one.mean() * other.mean() + (1 - one.mean()) * (1 - other.mean()))
     return 1.0 if chance == 1 else (same - chance) / (1 - chance)
