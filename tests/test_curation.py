@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -20,9 +22,10 @@ from hare_lab.curation.peers import ORDERS
 from hare_lab.curation.quotas import fill, water_fill
 from hare_lab.curation.worth import LEAST, worth_in_turn
 from hare_lab.errors import InputError
-from hare_lab.priors import Duplication, Mixture, Priors, Quality
+from hare_lab.leakage import load_items
+from hare_lab.priors import DATA, Duplication, Mixture, Priors, Quality
 from hare_lab.run.reports import decode, encode
-from hare_lab.texts import Topic
+from hare_lab.texts import Topic, sample_truth
 
 TOPICS = [Topic(name, name.title(), f"About {name}.", 1.0, "") for name in ("bread", "chess", "birds", "law")]
 
@@ -297,12 +300,12 @@ def test_top_quality_is_the_order_of_the_scores():
     assert ORDERS["top-quality"](np.ones((4, 1)), np.array([0.2, 0.9, 0.9, 0.1]), 0).tolist() == [1, 2, 0, 3]
 
 
-@pytest.mark.parametrize("method", ["semdedup", "d4"])
-def test_semdedup_and_d4_take_one_of_each_copy_before_any_second(method):
+def test_semdedup_takes_one_of_each_copy_before_any_second_and_d4_loses_none_to_what_it_prefers():
     rng = np.random.default_rng(4)
     vectors = unit(np.repeat(rng.normal(size=(50, 24)), 4, axis=0) + 0.001 * rng.normal(size=(200, 24)))
-    first = ORDERS[method](vectors, np.ones(200), 0)[:45]
-    assert len(set(first // 4)) >= (45 if method == "semdedup" else 12)
+    semdedup, d4 = (ORDERS[method](vectors, np.ones(200), 0) for method in ("semdedup", "d4"))
+    assert len(set(semdedup[:45] // 4)) == 45
+    assert len(set(d4[:150] // 4)) == 50 and set(d4[:150]) == set(semdedup[:150])  # without its first step, 38 of the 50
 
 
 def test_d4_prefers_pages_far_from_the_middle_of_their_cluster():
@@ -439,6 +442,29 @@ def test_the_command_writes_the_set_what_became_of_each_page_a_card_and_a_report
     assert "## Composition" in (tmp_path / "set.parquet.card.md").read_text()
     assert len(pd.read_parquet(tmp_path / "set.parquet.removed.parquet")) == 3
     assert len(list(tmp_path.iterdir())) == 5 and "pages chosen" in capsys.readouterr().out
+
+
+def test_the_command_leaves_a_leak_and_a_copy_out_of_real_pages_and_knows_good_from_junk(tmp_path):
+    truth = [page for page in sample_truth() if page["language"] == "en" and not page["leaks"] and not page["duplicate_of"]]
+    pages = [page for tier in ("reference", "junk") for page in [page for page in truth if page["tier"] == tier][:30]]
+    leaking, copied, tier = pages[0]["id"], pages[1]["id"], {page["id"]: page["tier"] for page in pages}
+    rows = [{"id": page["id"], "text": page["text"]} for page in pages]
+    item = load_items(DATA / "benchmark" / "items.jsonl").told(2)
+    rows[0]["text"] = rows[0]["text"].replace("\n\n", f"\n\n{item}\n\n", 1)
+    rows.append({"id": "copy", "text": rows[1]["text"]})
+    (tmp_path / "pages.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ["curate", str(tmp_path / "pages.jsonl"), "--out", str(tmp_path / "set.parquet"), "--tokens", "15000"]
+    done = subprocess.run([sys.executable, "-m", "hare_lab.cli", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    chosen, choices, removed = (pd.read_parquet(tmp_path / f"set.parquet{end}") for end in ("", ".choices.parquet", ".removed.parquet"))
+    choices.index = choices["id"].str.removeprefix("pages.jsonl#")
+    assert choices["cause"][leaking] == "leaked" and (choices["cause"] == "leaked").sum() <= 3
+    (copy,) = removed["id"][removed["reason"] == "exact copy"].str.removeprefix("pages.jsonl#")
+    assert copy in (copied, "copy") and len(choices) + len(removed) == 61 and 0 < chosen["tokens"].sum() <= 15_000
+    quality = choices["quality"].groupby(choices.index.map(tier)).median()
+    assert quality["reference"] > quality["junk"] + 0.2
+    report = json.loads((tmp_path / "set.parquet.report.json").read_text())
+    assert report["steps"]["quality"]["mean"] == pytest.approx(choices["quality"].mean())
 
 
 def test_a_budget_above_the_corpus_is_named_and_nothing_is_written(corpus_at_hand, tmp_path):
@@ -642,6 +668,11 @@ def test_a_missing_column_and_an_empty_corpus_are_named(prepared):
     with pytest.raises(InputError, match="there is no page"):
         curation.curate(pages.select([]), vectors[:0], Priors(), budget=100)
     assert curation.curate(pages.remove_columns(["leaked", "tokens"]), vectors, Priors(), budget=900).report.available > 900
+
+
+@pytest.mark.parametrize("method", curation.METHODS)
+def test_a_corpus_whose_pages_have_all_leaked_leaves_an_empty_set(prepared, method):
+    assert curate(prepared, method, leaked=[True] * 1_200).report.pages == 0
 
 
 def test_priors_that_want_nothing_are_named():

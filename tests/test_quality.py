@@ -21,6 +21,7 @@ from hare_lab.quality import features, repetition
 from hare_lab.quality.chars import Batch
 from hare_lab.quality.fitting import BOUNDS, WRITING
 from hare_lab.quality.hashes import hash_of
+from hare_lab.quality.learning import Learnt
 from hare_lab.quality.scorer import OPINIONS, standing
 from hare_lab.quality.scores import reference, score_source
 
@@ -229,18 +230,31 @@ def test_spoiling_a_page_lowers_its_score(bundled):
         assert (fitted.scorer.score([spoil(text) for text in good]) < before).mean() > 0.9
 
 
-def test_a_page_is_scored_by_a_model_that_saw_neither_it_nor_its_group():
-    """Turning the label of one page over must not change what its own group is scored by."""
+@pytest.fixture(scope="module")
+def turned_over():
+    """60 good and 60 bad pages in six groups, their labels, the labels with the first page's turned over, and the groups."""
     rng = np.random.default_rng(0)
     found = [PROSE + f" It was {n}." for n in rng.integers(0, 10**6, 60)] + [MENU + f"\n{n}" for n in rng.integers(0, 10**6, 60)]
-    group = np.tile(np.arange(6), 20)
     good = np.arange(120) < 60
-    known = quality.evidence(found)
     turned = good.copy()
     turned[0] = False
-    one, other = (quality.fit(known, labels, group, folds=6) for labels in (good, turned))
-    assert quality.fitting.folds_of(group, good, 6, 0).max() == 5
-    assert one.quality[0] > 0.5 and other.quality[0] > 0.4  # called bad, and yet scored by what the others say
+    return quality.evidence(found, vectors(120)), (good, turned), np.tile(np.arange(6), 20)
+
+
+def test_a_page_is_scored_by_a_model_that_saw_neither_it_nor_its_group(turned_over):
+    """Turning the label of one page over must not change what its own group is scored by, but for the scale that all share."""
+    known, labels, group = turned_over
+    one, other = (quality.fit(known, good, group, folds=6) for good in labels)
+    assert quality.fitting.folds_of(group, labels[0], 6, 0).max() == 5
+    moved, own = abs(one.likeness - other.likeness), group == group[0]
+    assert moved[own].max() < 1e-3 < 1e-2 < moved[~own].max()
+
+
+def test_no_opinion_on_a_page_has_heard_its_own_group(turned_over):
+    known, labels, group = turned_over
+    one, other = (Learnt(known, good, group, 6, known.vectors).crossfit(group) for good in labels)
+    moved, own = abs(one - other), group == group[0]
+    assert moved[own].max() < 1e-12 < 1e-6 < moved[~own].min()
 
 
 @given(st.integers(0, 9), st.integers(1, 12))
@@ -386,12 +400,35 @@ def test_kappa_and_auc_are_those_of_the_textbook():
             quality.agreement(bad, ids, {"x": np.arange(6)})
 
 
+def test_the_interval_of_an_auc_misses_the_truth_as_often_as_it_says_and_on_either_side():
+    truth = 0.7602  # two normals a deviation apart: the normal distribution at the root of a half
+    good, generator = np.arange(90) < 40, np.random.default_rng(0)
+    found = [quality.auc_interval(good, generator.normal(good), resamples=80, seed=seed)[1:] for seed in range(100)]
+    low, high = np.transpose(found)
+    assert 0.01 <= np.mean(truth < low) <= 0.07 and 0.01 <= np.mean(high < truth) <= 0.07
+
+
+def test_kappa_does_not_hear_in_which_order_pages_were_graded():
+    grades, judges = {"a": True, "c": True, "b": False, "d": False}, {"of one mind": [1, 1, 1, 1], "in two minds": [2, 1, 1, 0]}
+    told = [quality.agreement({page: grades[page] for page in order}, list("abcd"), judges).table for order in ("acbd", "bdac", "dcba")]
+    assert told[0].equals(told[1]) and told[0].equals(told[2])
+    assert told[0]["kappa"].tolist() == pytest.approx([0, 0.5])  # of a draw among equals: 0.5 is the mean of 1 and 0
+
+
+def test_a_page_without_an_opinion_is_not_ranked_and_not_graded():
+    rules, perplexity = np.arange(6.0), np.array([0.0, np.nan, 5.0, 3.0, 4.0, np.inf])
+    listed = quality.disagreements(pages([f"page {n}" for n in range(6)]), {"rules": rules, "perplexity": perplexity}, count=6)
+    assert set(listed["id"]) == {"p0", "p2", "p3", "p4", "p5"} and listed["id"][0] == "p2" and np.isfinite(listed["apart"]).all()
+    with pytest.raises(InputError, match='judge "perplexity" has no opinion on page "1", which is graded'):
+        quality.agreement({"0": True, "1": False}, list("012345"), {"perplexity": perplexity})
+
+
 # --- a classifier from a folder ---------------------------------------------------------------------------------------
 
 
 def test_a_sequence_classifier_plugs_in_from_a_folder(tmp_path):
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+    from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
     vocabulary = {word: n for n, word in enumerate(["[PAD]", "[UNK]", "the", "heron", "buy", "now"])}
     raw = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -405,6 +442,13 @@ def test_a_sequence_classifier_plugs_in_from_a_folder(tmp_path):
         scores = grade(found)
         assert scores.shape == (3,) and (scores >= 0).all() and (scores <= 1).all()
         np.testing.assert_allclose(grade(found[::-1])[::-1], scores, atol=1e-5)  # length of the batch does not matter
+    BertModel(BertConfig(**sizes, max_position_embeddings=64)).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"the weights lack 2 tensors that a sequence classifier needs \(classifier.bias first\)"):
+        quality.load_classifier(str(tmp_path))
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:200])
+    with pytest.raises(InputError, match="the weights are damaged"):
+        quality.load_classifier(str(tmp_path))
     with pytest.raises(InputError, match="can't be loaded"):
         quality.load_classifier(str(tmp_path / "nowhere"))
 

@@ -1,5 +1,6 @@
 """The run folder: work is done once, a kill leaves nothing half-made, and the manifest says where each thing came from."""
 
+import errno
 import json
 import os
 import signal
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from datasets import Dataset
 
 from hare_lab.corpus import LoadReport
 from hare_lab.errors import InputError, MissingArtifactError
 from hare_lab.priors import Priors
-from hare_lab.run import MAKERS, Run, open_run, provenance, read_run, storage
+from hare_lab.run import MAKERS, Run, execution, open_run, provenance, read_run, storage
 from hare_lab.run.reports import decode
 
 
@@ -139,25 +141,25 @@ KILLED = """
 import sys, numpy as np
 from hare_lab.run import open_run
 run = open_run("k", profile="small", root=sys.argv[1])
-print("ready", flush=True)
 for k in range(10_000):
     run.make(("x", "y"), lambda: (np.full(50_000, k), np.full(50_000, k)), params={"k": k})
+    print(k, flush=True)
 """
 
 
 def test_kill_9_at_any_moment_leaves_only_whole_artifacts(tmp_path):
-    for wait in (0.05, 0.13, 0.21):
-        child = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE)
-        child.stdout.readline()
-        time.sleep(wait)
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
+    for last, wait in ((0, 0.0), (1, 0.02), (2, 0.08)):
+        with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True) as child:
+            while child.stdout.readline().strip() != str(last):
+                assert child.poll() is None
+            time.sleep(wait)
+            child.kill()
+            assert child.wait() == -signal.SIGKILL
         run = open_run("k", profile="small", root=tmp_path)
         for name in ("x", "y"):
-            if run.has(name):
-                value = run.load(name)
-                assert value.shape == (50_000,) and (value == value[0]).all()
-                assert run.entry(name).content == storage.content_hash(run.folder / run.entry(name).file)
+            value = run.load(name)
+            assert value.shape == (50_000,) and (value == value[0]).all() and value[0] >= last
+            assert run.entry(name).content == storage.content_hash(run.folder / run.entry(name).file)
         assert run.make("z", lambda: {"ok": 1}) == {"ok": 1}
 
 
@@ -183,6 +185,79 @@ def test_what_is_missing_is_computed_without_touching_what_is_there(tmp_path, mo
     this.compute_missing("gaps")
     this.compute_missing("pages")
     assert ran == [("03", "small"), ("04", "small")]
+
+
+def test_a_notebook_that_broke_off_goes_on_in_the_runs_own_profile_and_the_run_keeps_it(tmp_path, monkeypatch):
+    def execute(self, notebook, profile=None):
+        opened = open_run(self.name, profile=profile, root=tmp_path)  # as its second cell does
+        for name in (name for name, maker in MAKERS.items() if maker == notebook.name[:2]):
+            opened.make(name, lambda: {"pages": opened.profile.pages}, params={"pages": opened.profile.pages})
+
+    monkeypatch.setattr(Run, "execute", execute)
+    this = open_run("one", root=tmp_path)
+    this.make("loaded", lambda: {"pages": this.profile.pages}, params={"pages": this.profile.pages})
+    this.compute_missing("vectors")
+    assert [this.load(name)["pages"] for name in ("loaded", "pages", "vectors")] == [10_000, 10_000, 1_500]
+    assert read_run(this.folder) == this
+    assert json.loads((this.folder / "manifest.json").read_text())["run"]["profile"]["name"] == "laptop"
+
+
+def test_a_read_only_disk_is_one_sentence(run, monkeypatch):
+    def refused(path, mode="w", *args, **kwargs):
+        if mode == "r":
+            return whole(path, mode, *args, **kwargs)
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    whole = Path.open
+    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok: refused(path))
+    root = run.folder.parent
+    for write in (lambda: run.record("note", {}), lambda: run.make("thing", lambda: {"v": 1}), lambda: open_run("t", root=root)):
+        with pytest.raises(InputError, match=r"can't be written.*Read-only file system"):
+            write()
+
+
+def test_a_selection_of_more_than_two_gigabytes_of_text_is_kept(run):
+    pages = Dataset(pa.table({"text": pa.chunked_array([pa.array(["x" * 2**24])] * 129)}), fingerprint="many")  # one text, 129 times
+    assert [len(text) for text in run.make("pages", lambda: pages.select([0, 128]))["text"]] == [2**24] * 2
+
+
+CELLS = """
+run_name = ""
+---
+from pathlib import Path; from hare_lab.errors import InputError
+print("begun by", run_name)
+---
+state = Path("state").read_text()
+if state == "ours": raise InputError("say more")
+print(1 / int(state))
+"""
+
+
+def test_a_cell_that_fails_is_one_sentence_its_page_is_kept_and_the_run_goes_on_afterwards(tmp_path, monkeypatch, capsys):
+    import nbformat
+
+    from hare_lab import cli
+
+    first, *others = (nbformat.v4.new_code_cell(source.strip()) for source in CELLS.split("---"))
+    first.metadata["tags"] = ["parameters"]
+    page = nbformat.v4.new_notebook(cells=[first, *others], metadata={"language_info": {"name": "python"}})
+    nbformat.write(page, tmp_path / "01_trial.ipynb")
+    monkeypatch.setattr(execution, "NOTEBOOKS", tmp_path)
+    monkeypatch.setenv("HARE_LAB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    monkeypatch.setattr(sys, "argv", ["hare-lab", "run", "--name", "t", "--profile", "small"])
+    for state, status, said in (
+        ("0", 2, "hare-lab: 01_trial.ipynb, cell 4: ZeroDivisionError: division by zero\n"),
+        ("ours", 2, "hare-lab: 01_trial.ipynb, cell 4: say more\n"),
+        ("8", 0, ""),
+    ):
+        (tmp_path / "state").write_text(state)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert (ended.value.code or 0, capsys.readouterr().err) == (status, said)
+        (kept,) = (tmp_path / "runs" / "t" / "notebooks").iterdir()
+        assert kept.name == "01_trial.ipynb" and "begun by t" in kept.read_text() and ("0.125" in kept.read_text()) == (status == 0)
 
 
 def test_a_figure_is_drawn_again_in_the_format_that_its_name_ends_in(run, tmp_path):
