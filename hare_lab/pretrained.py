@@ -60,12 +60,15 @@ def open_pretrained(source: str | Path, kind: Any, what: str, **asked: Any) -> t
 
 @contextmanager
 def _quiet_loading() -> Iterator[None]:
-    """Without transformers' table of what did not fit, which our sentence replaces."""
+    """Without transformers' bar, and its table of what did not fit, which our sentence replaces."""
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hare_lab.errors import InputError
+from hare_lab.pretrained import open_pretrained
 from hare_lab.training.packing import pack_whole
 from hare_lab.training.scoring import page_losses, precision_here
 from hare_lab.training.tokens import load_tokenizer
@@ -72,18 +72,11 @@ def load_model(folder: str | Path) -> tuple[Any, Any]:
     Raises
     ------
     InputError
-        If it can't be loaded.
+        If it can't be loaded, or its weights are damaged, another model's or not all there.
     """
     import torch
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
     tokenizer = load_tokenizer(folder)
-    logging.disable_progress_bar()
-    try:
-        model = AutoModelForCausalLM.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder} holds no language model that can be loaded; give a folder that `hare-lab train` wrote") from error
-    finally:
-        logging.enable_progress_bar()
-    return model.eval(), tokenizer
+    model, _ = open_pretrained(folder, AutoModelForCausalLM, "a causal language model", dtype=torch.float32)
+    return model, tokenizer
