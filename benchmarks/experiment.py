@@ -51,6 +51,7 @@ from hare_lab.experiment.cells import finished
 from hare_lab.experiment.conduct import begin
 from hare_lab.priors import default
 from hare_lab.run import runs_folder
+from hare_lab.run.keys import provenance
 
 SEED, TUNED_SEED = 0, 1
 SINGLE = ("quality-only", "diversity-only", "cluster-balanced", "top-quality")
@@ -394,9 +395,10 @@ def shares_of(good: Dataset, data: Prepared) -> dict[str, float]:
 def judged(data: Prepared, good: Dataset) -> Dataset:
     """The pool's pages with quality and likeness by a scorer that learnt from other examples than the bundled ones.
 
-    Kept beside the cells, so that all workers choose by the same figures, to the last digit, wherever they run.
+    Kept beside the cells, so that all workers choose by the same figures, to the last digit, wherever they run; another scorer has its own.
     """
-    known = hashlib.blake2b(json.dumps([data.pages["id"][:], good["id"][:]]).encode(), digest_size=8).hexdigest()
+    made_of = [data.pages["id"][:], good["id"][:], provenance(("corpus", "embedding", "quality"))]
+    known = hashlib.blake2b(json.dumps(made_of).encode(), digest_size=8).hexdigest()
     path = runs_folder() / "benchmark-experiment" / f"judged-{known}.npz"
     if not path.exists():
         table = quality.score(data.pages, data.vectors, default(), good=good, seed=SEED).table

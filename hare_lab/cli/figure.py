@@ -22,6 +22,7 @@ def figure(
 ) -> None:
     """Draw a figure of a run again, in another format or theme."""
     from hare_lab import figures
+    from hare_lab.run.storage import discard
 
     folder = run_folder(run) / "figures"
     stored = folder / f"{name}.plotly"
@@ -50,5 +51,5 @@ def figure(
     except OSError as error:
         raise InputError(f"--out {target} can't be written ({error.strerror or error}); {remedy(error)}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        discard(aside)
     say(str(target))

@@ -6,20 +6,18 @@ page in disguise. A line that can't be decoded or parsed is passed on with its p
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import csv
 import glob
-import gzip
-import io
 import json
 import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from hare_lab.corpus.compressed import COMPRESSED, open_plain
 from hare_lab.errors import InputError
 
 Row = tuple[str, dict[str, Any]]
@@ -34,7 +32,6 @@ class Problem(NamedTuple):
 
 
 SAVED_BESIDE = frozenset({"dataset_dict.json", "dataset_info.json", "state.json"})  # what `save_to_disk` writes beside the rows
-COMPRESSED = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".xz": b"\xfd7zXZ", ".zst": b"\x28\xb5\x2f\xfd"}
 
 
 def expand(name: str) -> list[Path]:
@@ -132,62 +129,8 @@ def _kind(path: Path) -> str:
     return suffixes[-1] if suffixes and suffixes[-1] in READERS else ""
 
 
-def _open(path: Path) -> IO[bytes]:
-    """The file's bytes, decompressed as its name says, once its first bytes have agreed."""
-    suffix = path.suffix.lower()
-    with path.open("rb") as file:
-        start = file.read(8)
-    for kind, magic in COMPRESSED.items():
-        if (suffix == kind) != start.startswith(magic) and (suffix == kind or suffix in TEXTS):
-            says, is_ = (f"compressed ({kind})", "is not") if suffix == kind else ("plain", f"is compressed ({kind})")
-            raise InputError(f"{path}: its name says {says}, but its content {is_}; rename it or fetch it again")
-    if suffix == ".zst":
-        return io.BufferedReader(_Zstd(path))
-    openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    stream: IO[bytes] = openers.get(suffix, open)(path, "rb")
-    return stream
-
-
-class _Zstd(io.RawIOBase):
-    """A .zst file's bytes, frame after frame; zstandard's own reader stops without a word where a file breaks off."""
-
-    def __init__(self, path: Path) -> None:
-        import zstandard
-
-        self._file = path.open("rb")
-        self._frames = zstandard.ZstdDecompressor()
-        self._frame = self._frames.decompressobj()
-        self._damage = zstandard.ZstdError
-        self._packed = self._plain = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._plain:
-            self._packed = self._packed or self._file.read(1 << 17)
-            if not self._packed:
-                if not self._frame.eof:
-                    raise EOFError("the file ends before its content does")
-                return 0
-            if self._frame.eof:
-                self._frame = self._frames.decompressobj()
-            try:
-                self._plain = self._frame.decompress(self._packed)
-            except self._damage as error:
-                raise OSError(str(error)) from error
-            self._packed = self._frame.unused_data if self._frame.eof else b""
-        count = min(len(buffer), len(self._plain))
-        buffer[:count], self._plain = self._plain[:count], self._plain[count:]
-        return count
-
-
 def _read_lines(path: Path) -> Iterator[bytes]:
-    with _open(path) as raw:
+    with open_plain(path) as raw:
         yield from raw
 
 
@@ -227,7 +170,7 @@ def _json_rows(lines: Iterable[bytes], name: str, path: str) -> Iterator[Row]:
 
 def _json(path: Path, name: str) -> Iterator[Row]:
     """A `.json` file: one array of objects, or JSON lines under the wrong name."""
-    with _open(path) as file:
+    with open_plain(path) as file:
         raw = file.read()
     raw = raw.removeprefix(codecs.BOM_UTF8)
     if raw.lstrip()[:1] != b"[":
@@ -273,7 +216,7 @@ def _buffer(path: Path) -> Any:
 
     if path.suffix.lower() not in COMPRESSED:
         return None
-    with _open(path) as file:
+    with open_plain(path) as file:
         return pa.BufferReader(file.read())
 
 
@@ -317,7 +260,7 @@ def _checked(where: str, row: dict[str, Any], delimiter: str) -> dict[str, Any]:
 
 
 def _text(path: Path, name: str) -> Iterator[Row]:
-    with _open(path) as file:
+    with open_plain(path) as file:
         raw = file.read()
     where = f"{name} row 0"
     if b"\x00" in raw[:4096]:
@@ -329,7 +272,7 @@ def _html(path: Path, name: str) -> Iterator[Row]:
     """The main text of a web page: what is left when menus, adverts and comments are gone."""
     import trafilatura
 
-    with _open(path) as file:
+    with open_plain(path) as file:
         raw = file.read()
     where = f"{name} row 0"
     if b"<" not in raw:
@@ -348,4 +291,3 @@ READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
 }  # fmt: skip
 UNNAMED = "unnamed"  # the column that holds what a CSV row has beyond its header's names
 BEYOND: Any = object()  # the same while the row is read: no header can be called so
-TEXTS = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".md", ".html", ".htm"})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -155,8 +154,9 @@ def with_columns(pages: Dataset, columns: Mapping[str, pa.Array]) -> Dataset:
 def _dataset(arrow: pa.Table) -> Dataset:
     """A Dataset of a table, under a name drawn at random: `datasets` would else read all the text to find one, and can't beyond 2 GiB."""
     from datasets import Dataset
+    from datasets.fingerprint import generate_random_fingerprint
 
-    return Dataset(arrow, fingerprint=uuid.uuid4().hex[:16])
+    return Dataset(arrow, fingerprint=generate_random_fingerprint())
 
 
 def _table_of(pages: Dataset) -> pa.Table:
