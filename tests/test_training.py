@@ -662,7 +662,9 @@ def test_a_killed_job_is_lost_though_its_number_is_anothers_now_or_a_zombies(tmp
         assert training.Job(tmp_path).status().state == "running"
     background.Watcher(tmp_path).write("starting")
     assert training.Job(tmp_path).status().state == "starting"
-    parent = subprocess.Popen(["sh", "-c", "true & echo $!; exec sleep 600"], stdout=subprocess.PIPE, text=True)  # never asks how it ended
+    # A parent that never asks how its child ended, where nobody else does either, whatever the tests themselves inherited.
+    forks = "import os, signal, time; signal.signal(signal.SIGCHLD, signal.SIG_DFL); pid = os.fork(); pid or os._exit(0); "
+    parent = subprocess.Popen([sys.executable, "-c", forks + "print(pid, flush=True); time.sleep(600)"], stdout=subprocess.PIPE, text=True)
     child, stop = int(parent.stdout.readline()), time.monotonic() + 60
     while machine.alive(child) and time.monotonic() < stop:
         time.sleep(0.05)
