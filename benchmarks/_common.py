@@ -1,4 +1,4 @@
-"""What every benchmark shares: the real sets, the machine, medians of pairs, and the table it writes."""
+"""What every benchmark shares: the real sets, the machine, medians of pairs, and the results it writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -18,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _pages import RESULTS, ROOT, headlines, show, summary, table
 
 from hare_lab.evaluation.scores import wilson
 
 # numba looks for the package `coverage` and would find `coverage.py` of this folder; None says that there is none
 sys.modules.setdefault("coverage", None)  # type: ignore[arg-type]
 
-RESULTS = Path(__file__).parent / "results"
-ROOT = Path(__file__).parent.parent
 VERSIONS = (
     "torch",
     "transformers",
@@ -136,6 +134,7 @@ def write_results(name: str, measures: list[dict[str, Any]]) -> Path:
     path.with_suffix(".md").write_text(table(record), encoding="utf-8")
     show(name, table(record))
     show("summary", summary())
+    show("headlines", headlines())
     return path
 
 
@@ -147,48 +146,3 @@ def earlier(name: str, wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
     record = json.loads(path.read_text(encoding="utf-8"))
     stamp = {key: record[key] for key in ("date", "commit", "machine")}
     return [{"measured": stamp, **row} for row in record["measures"] if wanted(row["id"])]
-
-
-def summary() -> str:
-    """One row a benchmark: how many of its targets hold, which don't and by how much, and when that was measured."""
-    sign = {"higher": "≥", "lower": "≤"}
-    lines = ["| benchmark | targets that hold | that don't | measured |", "|---|---|---|---|"]
-    for path in sorted(RESULTS.glob("*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        aimed = [m for m in record["measures"] if m["target"] is not None]
-        short = [f"`{m['id']}` {_number(m['value'])} (asked: {sign[m['better']]} {_number(m['target'])})" for m in aimed if not m["holds"]]
-        held = f"{len(aimed) - len(short)} of {len(aimed)}"
-        lines.append(f"| [{path.stem}](benchmarks/results/{path.stem}.md) | {held} | {'; '.join(short)} | {record['date']} |")
-    return "\n".join([*lines, ""])
-
-
-def show(name: str, text: str) -> None:
-    """Put a benchmark's table wherever a page of text asks for it: between `<!-- table: NAME -->` and `<!-- end -->`."""
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        before = page.read_text(encoding="utf-8") if page.exists() else ""
-        after = re.sub(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + text + m[2], before, flags=re.DOTALL)
-        if after != before:
-            page.write_text(after, encoding="utf-8")
-
-
-def table(record: dict[str, Any]) -> str:
-    """A record of results as the Markdown table that people read."""
-    sign = {"higher": "≥", "lower": "≤"}
-    mark = {True: "yes", False: "**no**", None: ""}
-    lines = ["| measure | value | interval | target | holds | how |", "|---|---|---|---|---|---|"]
-    for m in record["measures"]:
-        span = f"{_number(m['interval'][0])} … {_number(m['interval'][1])}" if m["interval"] else ""
-        goal = f"{sign[m['better']]} {_number(m['target'])}" if m["target"] is not None else ""
-        lines.append(f"| `{m['id']}` | {_number(m['value'])} {m['unit']} | {span} | {goal} | {mark[m['holds']]} | {m['how']} |")
-    foot = f"Measured {record['date']} at commit {record['commit']} on {record['machine']}, Python {record['versions']['python']}."
-    apart: dict[str, list[str]] = {}
-    for m in record["measures"]:
-        if stamp := m.get("measured"):
-            where = "" if stamp["machine"] == record["machine"] else f" on {stamp['machine']}"
-            apart.setdefault(f"{stamp['date']} at commit {stamp['commit']}{where}", []).append(f"`{m['id']}`")
-    foot += "".join(f" Of other runs: {', '.join(ids)}, {stamp}." for stamp, ids in apart.items())
-    return "\n".join([*lines, "", foot, ""])
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -8,6 +8,7 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [work] proxy|told|weighted|pool15|pool40|like33  an earlier plan
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py work natural  cells of the natural pool, beside the latest plan
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py read [PLAN]  what kinds of pages each arm reads, as docs/experiment.md shows
+    HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py draw [PLAN]  the pictures of docs/experiment.md, as pages in docs/images
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py small       the same steps on few pages and tokens, to see that they work
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/experiment.py [sum] --laptop[=RUN] --small[=RUN]  also `hare-lab run`, timed
 
@@ -39,13 +40,13 @@ import numpy as np
 import pandas as pd
 import torch
 from _cells import gathered
-from _common import earlier, measure, real_data, write_results
+from _common import ROOT, earlier, measure, real_data, write_results
 from _ngrams import token_bits
 from crawl_pool import crawl_pool
 from curation import Prepared, halves, prepared
 from datasets import Dataset
 
-from hare_lab import corpus, embedding, evaluation, experiment, quality, texts, training
+from hare_lab import corpus, embedding, evaluation, experiment, figures, quality, texts, training
 from hare_lab.experiment import Arm, Plan, workers
 from hare_lab.experiment.cells import finished
 from hare_lab.experiment.conduct import begin
@@ -208,6 +209,9 @@ def main() -> None:
     if "read" in words:
         print(what_is_read(plan, posts, web, unseen, size))
         return
+    if "draw" in words:
+        draw(plan)
+        return
     if "work" in words:
         work(crawl_material(plan, posts, web, unseen, size), _folder(plan, "crawl-like"), urgency(plan), judge=size.leaked)
         return
@@ -261,6 +265,20 @@ def summed() -> list[dict[str, Any]]:
             rows.append(row)
     natural = gathered(plan := natural_plan(NATURAL), _folder(plan, "natural"))
     return rows + (natural_measures(natural, NATURAL) if natural else earlier("experiment", lambda row: _plan_of(row) == "natural"))
+
+
+def draw(plan: Plan) -> None:
+    """Every arm against random, and the curves that tokens to target are read off; a picture too where there is a browser."""
+    result = gathered(plan, _folder(plan, "crawl-like"))
+    if result is None:
+        sys.exit(f"benchmark: no cell of plan {plan.hash} is finished; train some with `work` first")
+    drawn = {"experiment_arms": result.figure()} | ({"experiment_tokens": result.target_figure()} if result.target else {})
+    for name, figure in drawn.items():
+        page = ROOT / "docs" / "images" / f"{name}.html"
+        page.write_text(figures.html(figure), encoding="utf-8")
+        if figures.has_browser():
+            page.with_suffix(".png").write_bytes(figures.image(figure))
+        print(page)
 
 
 def _verdict(row: dict[str, Any], measured: str) -> str:

@@ -424,7 +424,9 @@ def test_it_survives_a_kill_a_cancel_and_runs_to_its_end_in_the_background(plann
     assert kept == {path: path.read_text() for path in kept}  # what stood before the kill was not made again
     report = json.loads((out / "report.json").read_text())
     assert report["complete"] and report["verdict"] in finished.stdout
-    assert {"cells.parquet", "differences.html", "curves.html", "score_against_priors.html"} <= {p.name for p in out.iterdir()}
+    assert {"cells.parquet", "differences.html", "curves.html", "score_against_priors.html", "tokens_to_target.html"} <= {
+        p.name for p in out.iterdir()
+    }
     lines = (root / "runs" / "experiments.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["registered", "finished"]
 

@@ -193,6 +193,7 @@ def test_whatever_changes_in_a_plan_changes_its_hash(tmp_path, change):
     [
         (("method: priors}", "method: magic}"), r'plan.yaml line 6: "method" of arm "priors" is "magic"'),
         (("name: priors,", "name: random,"), '"arms" has "random" twice'),
+        (("method: priors}", "method: priors, budget: 2}"), '"priors" and "random" are to be compared'),
         (("leaked: 0.3", "leaked: 1.0"), '"leaked" of arm "leaked" is 1.0'),
         (("[D1, D2, D3]", "[D2]"), '"parts" of arm "all"'),
         (("seeds: [0, 1]", "seeds: []"), "at least one seed"),
@@ -280,6 +281,36 @@ def test_the_verdict_is_as_plain_against_the_hypothesis_as_for_it(tmp_path, gap,
     assert {"better": "better", "worse": "worse", "not": "not decided"}[word.split()[2] if gap else "not"] in title
     assert result.arms().set_index("arm").loc["leaked", "leakage_delta"] == 0.5
     assert result.arms().set_index("arm").loc["all", "bundled-choice"] == 0.3
+
+
+def test_an_arm_that_reads_more_is_not_set_beside_those_of_equal_tokens(tmp_path):
+    plan = experiment.read_plan(written(tmp_path))
+    result = assemble(plan, [{**record, "bits_per_byte": 0.1} if record["arm"] == "long" else record for record in records(plan, -0.05)])
+    assert list(result.differences["arm"]) == ["priors", "all", "leaked"]
+    assert set(result.scored()["arm"]) == {"random", "priors", "all", "leaked"}
+    assert set(result.arms()["arm"]) == set(result.curves["arm"]) == {arm.name for arm in plan.arms}
+    assert result.target and result.longest == "long"  # its curve is what it is for
+    picture = result.target_figure()
+    assert "“long”" in picture.layout.title.text and f"{result.target.ratio:.2f} times" in picture.layout.title.text
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_the_picture_of_the_tokens_leads_from_our_last_look_to_where_the_other_arm_has_its_loss(reached):
+    falls = pd.DataFrame(
+        [("ours", s, t, 3 - t / 100, True) for s in (0, 1) for t in (50, 100)]
+        + [("random", s, t, 3 - t / 200, True) for s in (0, 1) for t in (50, 100, *((200,) if reached else ()))],
+        columns=["arm", "seed", "tokens", "loss", "constant"],
+    )
+    found = experiment.tokens_to_target(*({s: [(50, 3 - 50 / d), (100, 3 - 100 / d), *more] for s in (0, 1)} for d, more in
+                                          ((100, ()), (200, ((200, 2.0),) if reached else ()))))  # fmt: skip
+    picture = figures.tokens_to_target(
+        falls, ours="ours", other="random", ratio=found.ratio, low=found.low, high=found.high, loss=found.target_loss, reached=found.reached
+    )
+    (way,) = picture.layout.shapes
+    assert (way.x0, way.x1, way.y0, way.y1) == pytest.approx((100, 200, 2, 2) if reached else (0, 100, 2, 2)) and found.reached is reached
+    assert ("needs 2.00 times" if reached else "not there yet") in picture.layout.title.text
+    with pytest.raises(InputError, match='"else" has no look'):
+        figures.tokens_to_target(falls, ours="ours", other="else", ratio=1.0, loss=2.0, reached=False)
 
 
 def test_the_longest_run_of_the_baseline_is_where_its_tokens_are_read_off_and_the_decay_is_left_out(tmp_path):

@@ -49,22 +49,25 @@ def experiment(
             lambda: module.from_run(read, run), out, workers=workers or module.fitting(read),
             leak_test=partial(module.leak_test, plan=read),
         )  # fmt: skip
-        write(result, out)
-        say(f"{result.verdict}\nResults in {out}: report.json, cells.parquet, differences.html, curves.html, score_against_priors.html")
+        pages = ", ".join(f"{name}.html" for name in write(result, out))
+        say(f"{result.verdict}\nResults in {out}: report.json, cells.parquet, {pages}")
 
 
-def write(result: Experiment, out: Path) -> None:
-    """The tables, the figures and, last, the report of an experiment."""
+def write(result: Experiment, out: Path) -> list[str]:
+    """The tables, the figures and, last, the report of an experiment; names the figures."""
     from hare_lab import figures
 
     drawn: dict[str, Any] = {
         "differences": result.figure(), "curves": figures.ablation_curves(result.curves),
         "score_against_priors": figures.score_against_priors(result.scored(), score="score", unit=result.score_name()),
     }  # fmt: skip
+    if result.target:
+        drawn["tokens_to_target"] = result.target_figure()
     for name, figure in drawn.items():
         _aside(out / f"{name}.html", figures.html(figure))
     result.cells.to_parquet(out / "cells.parquet", index=False)
     _aside(out / "report.json", json.dumps(result.to_dict(), ensure_ascii=False, indent=2))
+    return list(drawn)
 
 
 def _aside(path: Path, text: str) -> None:

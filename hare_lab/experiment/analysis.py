@@ -190,8 +190,16 @@ def by_seed(cells: Any, arm: str, column: str) -> dict[int, float]:
     return {int(seed): float(value) for seed, value in zip(mine["seed"], mine[column], strict=True) if value == value}
 
 
+def equal_tokens(cells: Any) -> Any:
+    """The cells that read as many tokens as the baseline's; all of them where no column says so."""
+    return cells[cells["equal_tokens"].astype(bool)] if "equal_tokens" in cells else cells
+
+
 def differences(cells: Any, column: str, baseline: str) -> Any:
     """Every arm minus the baseline in one column, with Holm's adjustment over the arms.
+
+    Cells that read another number of tokens than the baseline's (column `equal_tokens`, where there is one) are left out: a baseline
+    that goes on for longer is there for its curve.
 
     Returns
     -------
@@ -199,6 +207,7 @@ def differences(cells: Any, column: str, baseline: str) -> Any:
     """
     import pandas as pd
 
+    cells = equal_tokens(cells)
     base = by_seed(cells, baseline, column)
     arms = [arm for arm in dict.fromkeys(cells["arm"]) if arm != baseline and set(by_seed(cells, arm, column)) & set(base)]
     found = [paired_difference(by_seed(cells, arm, column), base) for arm in arms]

@@ -33,7 +33,8 @@ class Arm:
     method : a method of `curation`
     parts : D1 alone, or with the synthetic parts
     leaked : share of the training tokens that are benchmark items, to see whether the leakage test finds out
-    budget : multiple of the plan's tokens; a baseline that goes on for longer shows how many tokens it needs
+    budget : multiple of the plan's tokens; a baseline that goes on for longer shows how many tokens it needs, and is not compared
+        with the arms of equal tokens
     crawl : draw from the pages as they came, copies and junk among them, where the material has them; random arms only
     """
 
@@ -118,6 +119,8 @@ class Plan:
         for key in ("ours", "baseline"):
             if getattr(self, key) not in names:
                 raise InputError(f'"{key}" is "{getattr(self, key)}", which is no arm; the arms are {", ".join(names) or "none"}')
+        if self.arm(self.ours).budget != self.arm(self.baseline).budget:
+            raise InputError(f'"{self.ours}" and "{self.baseline}" are to be compared, so they need the same "budget"')
         seeds = [*self.seeds, *self.more_seeds]
         if not self.seeds or len(set(seeds)) < len(seeds):
             raise InputError('"seeds" must hold at least one seed, and no seed twice in "seeds" and "more_seeds"')

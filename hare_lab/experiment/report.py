@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hare_lab.experiment.analysis import TokensToTarget, by_seed, differences, mean_interval, paired_difference, tokens_to_target
+from hare_lab.errors import InputError
+from hare_lab.experiment.analysis import (
+    TokensToTarget,
+    by_seed,
+    differences,
+    equal_tokens,
+    mean_interval,
+    paired_difference,
+    tokens_to_target,
+)
 from hare_lab.experiment.plan import Plan
 from hare_lab.report_base import Report, html_table
 from hare_lab.training.settings import DECAY
@@ -26,11 +35,12 @@ class Experiment(Report):
 
     Attributes
     ----------
-    cells : DataFrame, one row a cell: arm, seed, level, leaked, tokens, repeats, bits_per_byte, natural, and one column a task and
-        number of the leakage test
+    cells : DataFrame, one row a cell: arm, seed, level, leaked, tokens, equal_tokens (as many as the baseline's), repeats, bits_per_byte,
+        natural, and one column a task and number of the leakage test
     curves : DataFrame: arm, seed, tokens, loss (macro-averaged bits per byte), constant (before the learning rate falls)
-    differences : DataFrame, one row an arm: arm minus baseline in bits per byte, interval, p, Holm-adjusted p, seeds
-    target : tokens to target of the baseline against ours, where both have curves
+    differences : DataFrame, one row an arm of equal tokens: arm minus baseline in bits per byte, interval, p, Holm-adjusted p, seeds
+    longest : the baseline, or the arm with its recipe that reads the most: whose curve `target` is read off
+    target : tokens to target of that arm against ours, where both have curves
     verdict : one sentence
     """
 
@@ -42,6 +52,7 @@ class Experiment(Report):
     kind: str
     ours: str
     baseline: str
+    longest: str
     complete: bool
     verdict: str
     cells: pd.DataFrame
@@ -54,7 +65,7 @@ class Experiment(Report):
         import pandas as pd
 
         rows = []
-        skip = {"arm", "seed", "level", "leaked", SCORE}
+        skip = {"arm", "seed", "level", "leaked", "equal_tokens", SCORE}
         for arm, group in self.cells.groupby("arm", sort=False):
             value, low, high = mean_interval(group[SCORE].tolist())
             others = {c: float(group[c].mean()) for c in group.columns if c not in skip and group[c].dtype.kind in "fi"}
@@ -63,13 +74,15 @@ class Experiment(Report):
         return pd.DataFrame(rows, columns=None if rows else ["arm", "level", "leaked", "seeds", "tokens", SCORE, "low", "high"])
 
     def scored(self) -> pd.DataFrame:
-        """One row an arm as `figures.score_against_priors` takes it: `score`, higher is better, with its 95 % interval over seeds.
+        """One row an arm of equal tokens, as `figures.score_against_priors` takes it: `score`, higher is better, with its 95 % interval
+        over seeds.
 
         The mean of the tasks where some were asked; else bits per byte, its sign turned.
         """
         tasks = [column for column in self.cells.columns if column.startswith("bundled")]
         score = self.cells[tasks].mean(axis=1) if tasks else -self.cells[SCORE]
         arms = self.arms()
+        arms = arms[arms["arm"].isin(equal_tokens(self.cells)["arm"])].reset_index(drop=True)
         spans = [mean_interval(score[self.cells["arm"] == arm].tolist()) for arm in arms["arm"]]
         if tasks:  # Student knows no bounds, a share of right answers has some
             spans = [(value, max(low, 0.0), min(high, 1.0)) for value, low, high in spans]
@@ -85,6 +98,24 @@ class Experiment(Report):
         from hare_lab import figures
 
         return figures.arm_differences(self.differences, ours=self.ours, baseline=self.baseline, theme=theme)
+
+    def target_figure(self, theme: str = "screen") -> go.Figure:
+        """The curves of ours and of the baseline's longest arm, read sideways.
+
+        Raises
+        ------
+        InputError
+            If one of the two has no curve yet.
+        """
+        from hare_lab import figures
+
+        if self.target is None:
+            raise InputError(f'"{self.ours}" and "{self.longest}" have no curve to compare yet; let a cell of each end first')
+        found, steady = self.target, self.curves[self.curves["constant"].astype(bool)]
+        return figures.tokens_to_target(
+            steady, ours=self.ours, other=self.longest, ratio=found.ratio, low=found.low, high=found.high, loss=found.target_loss,
+            reached=found.reached, theme=theme,
+        )  # fmt: skip
 
     def _repr_html_(self) -> str:
         arms = self.arms()
@@ -102,16 +133,17 @@ def assemble(plan: Plan, records: Sequence[dict[str, Any]]) -> Experiment:
     """Tables, differences, tokens to target and the verdict, from the records of finished cells."""
     import pandas as pd
 
-    cells = pd.DataFrame([_row(record) for record in records], columns=None if records else ["arm", "seed", SCORE])
+    base = plan.arm(plan.baseline).budget
+    rows = [{**_row(record), "equal_tokens": plan.arm(record["arm"]).budget == base} for record in records]
+    cells = pd.DataFrame(rows, columns=None if records else ["arm", "seed", SCORE, "equal_tokens"])
     points = [(r["arm"], r["seed"], tokens, loss, tokens <= (1 - DECAY) * r["tokens"]) for r in records for tokens, loss, *_ in r["looks"]]
     curves = pd.DataFrame(points, columns=["arm", "seed", "tokens", "loss", "constant"])
     complete = len(records) == len(plan.cells())
-    have = set(cells["arm"])
-    gaps = differences(cells, SCORE, plan.baseline) if plan.baseline in have else differences(cells.iloc[:0], SCORE, plan.baseline)
+    gaps = differences(cells if plan.baseline in set(cells["arm"]) else cells.iloc[:0], SCORE, plan.baseline)
     return Experiment(
         plan=plan.hash, name=plan.name, hypothesis=plan.hypothesis, kind=plan.kind, ours=plan.ours, baseline=plan.baseline,
         complete=complete, verdict=_verdict(plan, cells, complete), cells=cells, curves=curves, differences=gaps,
-        target=_target(plan, curves),
+        longest=_longest(plan), target=_target(plan, curves),
     )  # fmt: skip
 
 
@@ -123,15 +155,19 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _target(plan: Plan, curves: pd.DataFrame) -> TokensToTarget | None:
-    """From the looks before the rates fall; of the arms with the baseline's recipe, the one that went on for longest."""
+    """From the looks before the rates fall."""
+    steady = curves[curves["constant"].astype(bool)] if len(curves) else curves
+    sides = [_curves(steady, plan.ours), _curves(steady, _longest(plan))]
+    return tokens_to_target(sides[0], sides[1], seed=plan.pool_seed) if all(sides) else None
+
+
+def _longest(plan: Plan) -> str:
+    """Of the arms with the baseline's recipe, the one that goes on for longest."""
     base = plan.arm(plan.baseline)
     alike = [
         arm for arm in plan.arms if (arm.method, arm.parts, arm.leaked, arm.crawl) == (base.method, base.parts, base.leaked, base.crawl)
     ]
-    longest = max(alike, key=lambda arm: arm.budget).name
-    steady = curves[curves["constant"].astype(bool)] if len(curves) else curves
-    sides = [_curves(steady, plan.ours), _curves(steady, longest)]
-    return tokens_to_target(sides[0], sides[1], seed=plan.pool_seed) if all(sides) else None
+    return max(alike, key=lambda arm: arm.budget).name
 
 
 def _curves(steady: pd.DataFrame, arm: str) -> dict[int, list[tuple[float, float]]]:

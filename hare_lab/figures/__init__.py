@@ -13,9 +13,10 @@ from hare_lab.figures.corpus import cleaning_funnel, page_lengths, similarity_hi
 from hare_lab.figures.coverage import coverage_curve, coverage_treemap, holes_map, subject_coverage, wanted_and_have
 from hare_lab.figures.curation import before_after_map, composition, quality_diversity
 from hare_lab.figures.evaluation import bits_by_topic, leaderboard, task_scores
-from hare_lab.figures.experiment import ablation_curves, arm_differences, score_against_priors
+from hare_lab.figures.experiment import ablation_curves, arm_differences, tokens_to_target
 from hare_lab.figures.export import FORMATS, from_json, has_browser, html, image, themed
 from hare_lab.figures.leakage import leak_counts, leak_deltas, leaks_on_map, repetition_rates
+from hare_lab.figures.levels import score_against_priors
 from hare_lab.figures.look import THEMES, color_of, colors_of, escape
 from hare_lab.figures.maps import topic_map
 from hare_lab.figures.quality import quality_by_topic, quality_reasons, rule_failures
@@ -32,5 +33,5 @@ __all__ = [
     "leaderboard", "leak_counts", "leak_deltas", "leaks_on_map", "learning_rate", "loss_curve", "page_lengths", "quality_by_topic",
     "quality_diversity", "quality_reasons", "repetition_rates", "risk_coverage", "rule_failures", "score_against_priors",
     "similarity_histogram", "subject_coverage", "synthesis_composition", "synthesis_funnel", "synthesis_pipeline", "task_scores",
-    "themed", "topic_hierarchy", "topic_map", "topic_sizes", "training_costs", "tuning_effect", "wanted_and_have",
+    "themed", "tokens_to_target", "topic_hierarchy", "topic_map", "topic_sizes", "training_costs", "tuning_effect", "wanted_and_have",
 ]  # fmt: skip
