@@ -31,6 +31,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ import numpy as np
 import pandas as pd
 import torch
 from _cells import gathered
-from _common import ROOT, earlier, measure, real_data, write_results
+from _common import ROOT, earlier, held_by, measure, real_data, write_results
 from _ngrams import token_bits
 from crawl_pool import crawl_pool
 from curation import Prepared, halves, prepared
@@ -58,6 +59,7 @@ SEED, TUNED_SEED = 0, 1
 SINGLE = ("quality-only", "diversity-only", "cluster-balanced", "top-quality")
 PEERS = ("semdedup", "d4", "density")
 NATURAL_PAGES = 12_000
+PEAK, MEMORY = "peak_gib", 6.0  # what a timed run held at most, beside its folder, and what it may hold
 MINUTES = {"laptop": 40.0, "small": 6.0}  # what notebooks 00 to 10 may take, by profile
 TIMES = 1.5  # that random's tokens should be of ours, for the same loss
 NOVELTY = 0.5  # the default
@@ -224,9 +226,9 @@ def main() -> None:
         rows = [*measures(result, size), *beside] if size is SMALL else summed()
     told = dict(word.removeprefix("--").partition("=")[::2] for word in sys.argv[1:] if word.startswith("--"))
     timed = {profile: told[profile] for profile in MINUTES if profile in told}
-    own = tuple(f"experiment.{profile}_minutes" for profile in timed)
+    own, runs = (tuple(f"experiment.{profile}_" for profile in some) for some in (timed, MINUTES))
     # the others take an hour, and cells that were trained since don't change them
-    rows += [*earlier("experiment", lambda row: "_minutes" in row and not row.startswith(own)), *minutes(timed)]
+    rows += [*earlier("experiment", lambda row: row.startswith(runs) and not row.startswith(own)), *minutes(timed)]
     if size is SMALL:
         for row in rows:
             print(f"{row['id']}: {row['value']:.4g} {row['interval'] or ''}  {row['how']}")
@@ -295,12 +297,12 @@ def _verdict(row: dict[str, Any], measured: str) -> str:
 
 
 def _plan_of(row: str) -> str:
-    """Which plan a row is of, by its name."""
+    """Which plan a row is of, by its name; a timed run of the notebooks stands by itself."""
     if ".leaked_" in row:
         return "told"
-    if row.endswith(("_natural", "_minutes", "_minutes_all")):
-        return row.rpartition("_")[2]
-    return next((name for name in PLANS if name and row.startswith(f"experiment.{name}_")), "")
+    if row.endswith("_natural"):
+        return "natural"
+    return next((name for name in (*PLANS, *MINUTES) if name and row.startswith(f"experiment.{name}_")), "")
 
 
 def confirmatory_plan(size: Size) -> Plan:
@@ -627,11 +629,16 @@ def minutes(timed: dict[str, str]) -> list[dict[str, Any]]:
     """Minutes of the notebooks to 10, and of all, by profile: of a run folder that was made on an empty home, or of one made now."""
     rows = []
     for profile, folder in timed.items():
-        ends = _ends(Path(folder) if folder else _fresh_run(profile))
+        run = Path(folder) if folder else _fresh_run(profile)
+        ends = _ends(run)
         how = f"`hare-lab run --profile {profile}`, empty caches and an empty run folder, notebooks 00 to 10"
         rows.append(measure(f"experiment.{profile}_minutes", ends[10], target=MINUTES[profile], better="lower", unit="minutes", how=how))
         how = "the same and notebook 11"
         rows.append(measure(f"experiment.{profile}_minutes_all", ends[11], better="lower", unit="minutes", how=how))
+        if (peak := run.parent / PEAK).exists():
+            how = "what all processes of that run held at once at most, notebook 11 included: proportional set sizes, each second"
+            value = float(peak.read_text())
+            rows.append(measure(f"experiment.{profile}_peak_gib", value, target=MEMORY, better="lower", unit="GiB", how=how))
     return rows
 
 
@@ -641,7 +648,13 @@ def _fresh_run(profile: str) -> Path:
     folder = tempfile.mkdtemp(prefix=f"timed-{profile}-", dir=runs_folder())
     words = [sys.executable, "-m", "hare_lab.cli", "run", "--profile", profile, "--name", "demo"]
     env = {**os.environ, "HARE_LAB_CACHE": f"{folder}/cache", "NUMBA_CACHE_DIR": f"{folder}/numba", "HARE_LAB_RUNS": folder}
-    subprocess.run(words, check=True, env=env)
+    running, peak = subprocess.Popen(words, env=env), 0.0
+    while running.poll() is None:
+        peak = max(peak, held_by(f"HARE_LAB_RUNS={folder}"))
+        time.sleep(1)
+    if running.returncode:
+        sys.exit(f"benchmark: `hare-lab run --profile {profile}` ended with {running.returncode}; its folder is {folder}")
+    (Path(folder) / PEAK).write_text(f"{peak:.3f}")
     return Path(folder) / "demo"
 
 
