@@ -125,7 +125,9 @@ def test_the_experiment_ran_every_cell_of_its_plan_at_equal_tokens_and_is_listed
     assert (result.differences["p_holm"] >= result.differences["p"] - 1e-12).all()
     listed = [json.loads(line) for line in (done.folder.parent / "experiments.jsonl").read_text().splitlines()]
     assert [row["event"] for row in listed] == ["registered", "finished"] and listed[0]["plan"] == result.plan
-    assert {"arm_differences", "ablation_curves", "score_against_priors"} <= {path.stem for path in (done.folder / "figures").glob("*.csv")}
+    assert {"arm_differences", "ablation_curves", "score_against_priors", "tokens_to_target"} <= {
+        path.stem for path in (done.folder / "figures").glob("*.csv")
+    }
 
 
 def test_the_concise_set_spends_its_budget_on_what_the_priors_ask_for_and_on_no_leak(done):
