@@ -70,6 +70,11 @@ HEADLINES = (
         "**{experiment.bpb_priors:.3f}**",
         "random pages {experiment.bpb_random:.3f}; likeness alone, the nearest single factor, {experiment.bpb_likeness_only:.3f}",
     ),
+    (
+        "Tokens that random pages need for the loss that ours has after 1.5 million",
+        "{experiment.tokens_to_target:.2f} times as many",
+        "",
+    ),
 )
 
 
