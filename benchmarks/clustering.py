@@ -150,11 +150,14 @@ def fresh(python: Path, work: str, folder: Path, seed: int, numba: Path) -> tupl
     """Wall-clock seconds and peak memory in GiB of a piece of work in a new process with its own numba cache."""
     numba.mkdir(exist_ok=True)
     errors = folder / "errors.txt"
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(numba), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if work != "ours":
+        env.pop("PYTHONPATH", None)  # the peer needs nothing of ours, and with this folder on it numba finds the wrong `coverage`
     start = time.perf_counter()
     with errors.open("w") as log:
         child = subprocess.Popen(
             [str(python), "-P", str(Path(__file__).resolve()), work, str(folder), str(seed)],  # -P: coverage.py here is not numba's
-            env={**os.environ, "NUMBA_CACHE_DIR": str(numba), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}, stderr=log,
+            env=env, stderr=log,
         )  # fmt: skip
         _, status, usage = os.wait4(child.pid, 0)
     if status:

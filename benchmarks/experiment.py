@@ -648,6 +648,7 @@ def _fresh_run(profile: str) -> Path:
     folder = tempfile.mkdtemp(prefix=f"timed-{profile}-", dir=runs_folder())
     words = [sys.executable, "-m", "hare_lab.cli", "run", "--profile", profile, "--name", "demo"]
     env = {**os.environ, "HARE_LAB_CACHE": f"{folder}/cache", "NUMBA_CACHE_DIR": f"{folder}/numba", "HARE_LAB_RUNS": folder}
+    env.pop("PYTHONPATH", None)  # with this folder on it, numba would find its `coverage.py` for the package
     running, peak = subprocess.Popen(words, env=env), 0.0
     while running.poll() is None:
         peak = max(peak, held_by(f"HARE_LAB_RUNS={folder}"))
