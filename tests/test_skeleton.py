@@ -113,6 +113,9 @@ def test_every_table_in_the_pages_is_the_one_that_was_measured(monkeypatch):
             assert text == measured, f"{page.name}: {name}"
             shown.add(name)
     assert shown >= {*drawn, "quality", "experiment"}
+    measured = json.loads((ROOT / "benchmarks" / "results" / "experiment.json").read_text(encoding="utf-8"))["measures"]
+    (nearest,) = (row["how"] for row in measured if row["id"] == "experiment.bpb_to_best_single_factor")
+    assert nearest.startswith("ours minus likeness-only")  # as the headlines say in words
 
 
 def test_a_row_of_another_run_keeps_that_runs_stamp(tmp_path, monkeypatch):
