@@ -19,8 +19,6 @@ from typing import Any
 import numpy as np
 from _pages import RESULTS, ROOT, headlines, show, summary, table
 
-from hare_lab.evaluation.scores import wilson
-
 # numba looks for the package `coverage` and would find `coverage.py` of this folder; None says that there is none
 sys.modules.setdefault("coverage", None)  # type: ignore[arg-type]
 
@@ -117,6 +115,8 @@ def ratio(times: list[tuple[float, float]]) -> tuple[float, tuple[float, float]]
 
 def interval(hits: Sequence[bool] | np.ndarray) -> tuple[float, float]:
     """The 95 % Wilson interval of a share of hits."""
+    from hare_lab.evaluation.scores import wilson  # not above: a peer's environment, which reads this file too, has no such package
+
     return wilson(float(np.mean(hits)), len(hits))
 
 

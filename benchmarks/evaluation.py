@@ -74,6 +74,9 @@ def pairs(model: LanguageModel, text: list[str], limit: int | None, given: bool,
         rows.append(measure(f"evaluation.{name}", float(right.mean()), target=known, interval=over_kinds(right, kinds), how=how))
         how = "trigram counts of the sentences of lm_text, interpolated; the same pairs"
         rows.append(measure(f"evaluation.{name}_trigram", float(own.mean()), interval=over_kinds(own, kinds), how=how))
+        ahead = right.astype(float) - own
+        how = "share of pairs judged rightly less the trigram's, paradigm by paradigm; interval: paradigms drawn anew"
+        rows.append(measure(f"evaluation.{name}_ahead", float(ahead.mean()), interval=over_kinds(ahead, kinds), how=how))
     return rows
 
 
