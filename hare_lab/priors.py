@@ -55,7 +55,7 @@ class Duplication:
 class Quality:
     """What counts as good text: a floor for the learned score and the thresholds of the published rules.
 
-    `good` names pages to learn from: a file, folder or glob, or `sample` for the bundled reference pages. `likeness` is how likely a page
+    `good` names pages to learn from: a file, folder or glob, or `sample` for the bundled ones. `likeness` is how likely a page
     must be one of them rather than one of the corpus, were either as likely; 0 asks for nothing, and 1/3 for a kind that is at least half
     as frequent among the good pages as in the corpus.
     """

@@ -19,11 +19,11 @@ from hare_lab import priors, quality, texts
 from hare_lab.errors import InputError
 from hare_lab.quality import features, repetition
 from hare_lab.quality.chars import Batch
-from hare_lab.quality.fitting import BOUNDS, WRITING
+from hare_lab.quality.fitting import BOUNDS, WRITING, Examples
 from hare_lab.quality.hashes import hash_of
 from hare_lab.quality.learning import Learnt
 from hare_lab.quality.scorer import OPINIONS, standing
-from hare_lab.quality.scores import reference, score_source
+from hare_lab.quality.scores import _bundled_examples, reference, score_source
 
 ROOT = Path(__file__).parent.parent
 PROSE = (
@@ -252,9 +252,36 @@ def test_a_page_is_scored_by_a_model_that_saw_neither_it_nor_its_group(turned_ov
 
 def test_no_opinion_on_a_page_has_heard_its_own_group(turned_over):
     known, labels, group = turned_over
-    one, other = (Learnt(known, good, group, 6, known.vectors).crossfit(group) for good in labels)
+    one, other = (Learnt(known, good.astype(int), group, 6, known.vectors).crossfit(group) for good in labels)
     moved, own = abs(one - other), group == group[0]
     assert moved[own].max() < 1e-12 < 1e-6 < moved[~own].min()
+
+
+def test_bundled_examples_are_known_by_id_or_text_and_those_that_lack_follow():
+    rows = [row for row in texts.sample_truth() if row["language"] == "en"]
+    junk = next(row for row in rows if row["tier"] == "junk")
+    fair = next(row for row in rows if row["tier"] == "ordinary")
+    examples, others = _bundled_examples([PROSE, "as it was cleaned", fair["text"]], ["p0", f"sample#{junk['id']}", "p2"])
+    assert examples.kind[:3].tolist() == [-1, 0, 1] and not examples.aside[:3].any()
+    assert len(others) == len(rows) - 2 == examples.aside.sum() and not {junk["text"], fair["text"]} & set(others)
+    tier = {row["text"]: row["tier"] for row in rows}
+    assert examples.kind[3:].tolist() == [tier[text] in ("reference", "ordinary") for text in others]
+
+
+def test_examples_teach_style_and_count_for_nothing_else():
+    """Good and pool differ in nothing but length; what teaches style is set aside, where turning it over turns style alone over."""
+    rng = np.random.default_rng(5)
+    found = [f"{PROSE} {n}" for n in rng.integers(0, 10**6, 40)] + [f"{PROSE} {PROSE} {n}" for n in rng.integers(0, 10**6, 40)]
+    taught = [f"{PROSE} {n}" for n in rng.integers(0, 10**6, 30)] + [f"{MENU}{n}" for n in rng.integers(0, 10**6, 30)]
+    known, good = quality.evidence(found + taught), np.arange(140) < 40
+    group, aside = np.arange(140) % 10, np.arange(140) >= 80
+    kind = np.where(aside, np.arange(140) < 110, -1)
+    usual, turned = (quality.fit(known, good, group, examples=Examples(way, group, aside)) for way in (kind, np.where(aside, 1 - kind, -1)))
+    style = OPINIONS.index("style")
+    says = [fitted.scorer.opinions([PROSE, MENU]) for fitted in (usual, turned)]
+    assert says[0][0, style] > says[0][1, style] and says[1][0, style] < says[1][1, style]
+    np.testing.assert_array_equal(np.delete(says[0], style, axis=1), np.delete(says[1], style, axis=1))
+    assert len(usual.scorer.pool) == 40 and usual.good == 40
 
 
 @given(st.integers(0, 9), st.integers(1, 12))

@@ -1,7 +1,10 @@
 """What makes a good page good, learnt from good pages and a pool?
 
-Nobody labels anything. Pages that a person named as good stand against the pool they are to be chosen from, as in DCLM (Li
-et al. 2024). Eight opinions are heard. One is on how much a page says: its length. Seven are on how well: the other aspects of
+Nobody labels the corpus. Pages that a person named as good stand against the pool they are to be chosen from, as in DCLM (Li
+et al. 2024). Where there are examples of bad pages too, as the bundled ones have them for each of their topics, style and meaning are
+learnt from those: good pages and a pool differ in where they come from, and not in quality alone.
+
+Eight opinions are heard. One is on how much a page says: its length. Seven are on how well: the other aspects of
 `features`, the style of writing (`style`) and the vector. These start out equal; the data may turn each up or down, within
 bounds, and none upside down. How much and how well count equally, which the data may not change: a reference of short essays must not
 teach that long pages are bad. That holds on pages unlike any seen, where a free classifier learns subject and era (Dawes
@@ -34,6 +37,25 @@ _HELD = 100.0  # how firmly a weight is held at EVEN: as by so many pages of eac
 
 
 @dataclass(frozen=True)
+class Examples:
+    """What style and meaning are learnt from, where that is not the good pages against the pool; a value for each page.
+
+    Attributes
+    ----------
+    kind : int array of shape (n_pages,)
+        1 for an example of a good page, 0 of a bad one, -1 for no example.
+    topics : int array of shape (n_pages,)
+        What each example is about: its vector is read as how it differs from the middle of its topic.
+    aside : bool array of shape (n_pages,)
+        Pages that are examples and nothing else: neither among the good pages nor in the pool.
+    """
+
+    kind: Ints
+    topics: Ints
+    aside: Bools
+
+
+@dataclass(frozen=True)
 class Fitted:
     """A scorer for new pages, and for each page it was taught with what a model says that saw neither it nor its group.
 
@@ -56,6 +78,7 @@ def fit(
     good: Bools,
     groups: Sequence[int] | Ints | None = None,
     *,
+    examples: Examples | None = None,
     folds: int = 5,
     seed: int = 0,
 ) -> Fitted:
@@ -69,6 +92,7 @@ def fit(
     groups : array of shape (n_pages,)
         What each page is about (its cluster). Whole groups are left out together, so that no page is scored by a model that
         saw it or another of its topic; None leaves out pages drawn by seed.
+    examples : what style and meaning are learnt from; None takes the good pages and the pool
     folds : in how many parts the groups are left out
 
     Raises
@@ -77,33 +101,36 @@ def fit(
         If there are fewer than 20 pages of one kind, so that there is nothing to learn.
     """
     good = np.asarray(good, bool)
-    for count, kind in ((good.sum(), "good pages"), ((~good).sum(), "pages that are not among the good ones")):
+    group = np.asarray(groups) if groups is not None else np.arange(len(known))
+    learning = Examples(good.astype(np.int64), group, np.zeros(len(known), bool)) if examples is None else examples
+    counted = ~learning.aside
+    for count, kind in (((good & counted).sum(), "good pages"), ((~good & counted).sum(), "pages that are not among the good ones")):
         if count < FEWEST:
             raise InputError(f"quality: a scorer needs at least {FEWEST} {kind}, and there are {count}; name more of them")
-    group = np.asarray(groups) if groups is not None else np.arange(len(known))
     fold = folds_of(group, good, folds, seed)
     folds = int(fold.max()) + 1
-    subjectless = None if known.vectors is None else space(known.vectors, group)
+    taught = learning.kind >= 0
+    subjectless = None if known.vectors is None else space(known.vectors[taught], learning.topics[taught])
     residual = None if known.vectors is None or subjectless is None else subjectless.of(known.vectors)
-    told = scale(known.counts, good)
+    told = scale({name: values[counted] for name, values in known.counts.items()}, good[counted])
     aspects = told.of(known.counts)
-    learnt = Learnt(known, good, fold, folds, residual)
+    learnt = Learnt(known, learning.kind, fold, folds, residual)
     raised, alike = np.zeros(len(known)), np.zeros(len(known))
     for left in range(folds):
-        inside, out = fold != left, fold == left
+        inside, out = (fold != left) & counted, fold == left
         raw = learnt.crossfit(fold, left)
         centre, spread = _middle(raw[inside], good[inside])
         opinions = np.column_stack([aspects, np.clip((raw - centre) / spread, *LIMITS)])
         raised[out] = opinions[out] @ _weights(opinions[inside], good[inside])
         alike[out] = likeness(opinions[out], _likely(opinions[inside], good[inside]))
-    pool = np.sort(raised[~good])
-    scorer = _final(good, fold, told, aspects, learnt, subjectless, pool)
-    return Fitted(scorer, standing(raised, pool), alike, calibration_error(alike, good), int(good.sum()))
+    pool = np.sort(raised[~good & counted])
+    scorer = _final(good[counted], learnt.crossfit(fold)[counted], told, aspects[counted], learnt, subjectless, pool)
+    off = calibration_error(alike[counted], good[counted])
+    return Fitted(scorer, standing(raised, pool), alike, off, int((good & counted).sum()))
 
 
-def _final(good: Bools, fold: Ints, told: Scale, aspects: Floats, learnt: Learnt, subjectless: Space | None, pool: Floats) -> Scorer:
+def _final(good: Bools, raw: Floats, told: Scale, aspects: Floats, learnt: Learnt, subjectless: Space | None, pool: Floats) -> Scorer:
     """The scorer for new pages: opinions from all pages, weights from what each fold's opinion was without it."""
-    raw = learnt.crossfit(fold)
     centre, spread = _middle(raw, good)
     opinions = np.column_stack([aspects, np.clip((raw - centre) / spread, *LIMITS)])
     ratio, direction = learnt.model(())

@@ -1,4 +1,4 @@
-"""What tells good pages from a pool, in style and in meaning, to a model that has not seen the page it is asked about?"""
+"""What tells good pages from others, in style and in meaning, to a model that has not seen the page it is asked about?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from hare_lab.quality.evidence import Bools, Evidence, Floats
+from hare_lab.quality.evidence import Evidence, Floats
 from hare_lab.quality.style import PLACES
 
 Ints = NDArray[np.int64]
@@ -20,32 +20,34 @@ Ints = NDArray[np.int64]
 class Learnt:
     """The two opinions that need examples, from sums that can be taken apart again: what a fold added is simply subtracted.
 
-    Style is the mean log-ratio of the runs of a page in good pages and in the pool (naive Bayes with the smoothing of `_SMOOTH`
+    Style is the mean log-ratio of the runs of a page in good pages and in the others (naive Bayes with the smoothing of `_SMOOTH`
     runs); meaning is Fisher's discriminant between the vectors, each taken from the middle of its group, so that what a page
     is about does not count. Both with a firm ridge.
+
+    `kind` is 1 for pages that are examples of good ones, 0 for examples of the others, -1 for pages that are no example.
     """
 
     _SMOOTH = 200.0
     _RIDGE = 1.0
 
-    def __init__(self, known: Evidence, good: Bools, fold: Ints, folds: int, residual: NDArray[np.floating[Any]] | None) -> None:
+    def __init__(self, known: Evidence, kind: Ints, fold: Ints, folds: int, residual: NDArray[np.floating[Any]] | None) -> None:
         self.known, self.residual = known, residual
         proportion = csr_matrix(known.style.multiply(1 / np.maximum(known.style.sum(axis=1), 1)))
         self.style = np.zeros((folds, 2, PLACES))
         self.pages = np.zeros((folds, 2))
         for part in range(folds):
-            for kind in (0, 1):
-                rows = (fold == part) & (good == bool(kind))
-                self.style[part, kind] = np.asarray(proportion[rows].sum(axis=0)).ravel()
-                self.pages[part, kind] = rows.sum()
+            for side in (0, 1):
+                rows = (fold == part) & (kind == side)
+                self.style[part, side] = np.asarray(proportion[rows].sum(axis=0)).ravel()
+                self.pages[part, side] = rows.sum()
         if residual is not None:
             width = residual.shape[1]
             self.sums, self.squares = np.zeros((folds, 2, width)), np.zeros((folds, 2, width, width))
             for part in range(folds):
-                for kind in (0, 1):
-                    rows_of = residual[(fold == part) & (good == bool(kind))].astype(np.float64)
-                    self.sums[part, kind] = rows_of.sum(axis=0)
-                    self.squares[part, kind] = rows_of.T @ rows_of
+                for side in (0, 1):
+                    rows_of = residual[(fold == part) & (kind == side)].astype(np.float64)
+                    self.sums[part, side] = rows_of.sum(axis=0)
+                    self.squares[part, side] = rows_of.T @ rows_of
 
     def model(self, without: Collection[int]) -> tuple[Floats, Floats | None]:
         """The log-ratio of each style place and the direction among vectors, from all folds but those."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
 from hare_lab.quality.evidence import evidence
-from hare_lab.quality.fitting import FEWEST, Fitted, fit, train
+from hare_lab.quality.fitting import FEWEST, Examples, Fitted, fit, train
 from hare_lab.quality.rules import RuleReport, check_rules, chosen, need_words
 from hare_lab.quality.scorer import OPINIONS, Scorer
 from hare_lab.report_base import Report, html_table
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 SAMPLE = "sample"
+GOOD_TIERS = "reference", "ordinary"  # of the bundled pages; the thin and the junk ones are the bad examples
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,9 @@ class Scores:
 def reference(priors: Priors) -> Dataset:
     """The pages that the priors name as good.
 
-    `sample` means the bundled pages whose tier is "reference": that choice reads the truth about the sample, and is the one
-    step that does, for the priors say so. Anything else is a path, as `corpus.load` takes it.
+    `sample` means the bundled pages whose tier is "reference". Naming them, and the bundled examples of good and bad that go with them,
+    reads the truth about the sample: no other step does, and this one because the priors say so. Anything else is a path, as
+    `corpus.load` takes it.
 
     Raises
     ------
@@ -174,10 +176,17 @@ def score(
     outside = [
         row for row, (text, page) in enumerate(zip(good_texts, good["id"], strict=True)) if text not in present and page not in there
     ]
-    joined = np.concatenate([pool[1], np.asarray(good_vectors)[outside]])
-    group = np.concatenate([group, _nearest_group(np.asarray(good_vectors)[outside], pool[1], group)])
-    known = evidence([*pool[0], *(good_texts[row] for row in outside)], joined)
-    fitted = fit(known, np.concatenate([is_good, np.ones(len(outside), bool)]), group, seed=seed)
+    every, joined = [*pool[0], *(good_texts[row] for row in outside)], np.concatenate([pool[1], np.asarray(good_vectors)[outside]])
+    is_good = np.concatenate([is_good, np.ones(len(outside), bool)])
+    examples = None
+    if bundled:
+        named_rows = [*pages["id"], *[""] * (len(pool[0]) - len(pages)), *(good["id"][row] for row in outside)]
+        examples, others = _bundled_examples(every, named_rows)
+        every, joined = [*every, *others], np.concatenate([joined, _embedded(others, model)]) if others else joined
+        is_good = np.concatenate([is_good, np.zeros(len(others), bool)])
+    added = joined[len(pool[1]) :]
+    group = np.concatenate([group, _nearest_group(added, pool[1], group)])
+    fitted = fit(evidence(every, joined), is_good, group, examples=examples, seed=seed)
     named_by = "your good examples" if priors.quality.good == SAMPLE else priors.quality.good
     name = "bundled reference pages" if bundled else named_by
     return _scores(pages, fitted.quality[: len(pages)], fitted.likeness[: len(pages)], rules, fitted, priors, (len(good), name, against))
@@ -274,6 +283,24 @@ def _table(pages: Dataset, quality: Floats, likeness: Floats, rules: RuleReport)
 
     values = {rule.name: rules.values[rule.name].to_numpy() for rule in rules.rules}
     return Dataset.from_dict({"id": list(pages["id"]), "quality": quality, "rules_failed": rules.failed(), "likeness": likeness, **values})
+
+
+def _bundled_examples(texts: Sequence[str], ids: Sequence[str]) -> tuple[Examples, list[str]]:
+    """The bundled pages as examples of good and bad: where they stand among the texts, and those that don't, which come after them.
+
+    Each of their topics has pages of all tiers by the same authors, so that what tells the tiers apart is neither a subject nor a source.
+    """
+    from hare_lab.texts import sample_truth
+
+    rows = [row for row in sample_truth() if row["language"] == "en"]
+    topic = np.unique([row["topic"] for row in rows], return_inverse=True)[1]
+    place = {f"sample#{row['id']}": at for at, row in enumerate(rows)} | {row["text"]: at for at, row in enumerate(rows)}
+    found = [place.get(page, place.get(text, -1)) for text, page in zip(texts, ids, strict=True)]
+    lacking = sorted(set(range(len(rows))) - set(found))
+    at = np.array([*found, *lacking])
+    good = np.array([row["tier"] in GOOD_TIERS for row in rows])
+    kind = np.where(at >= 0, good[at], -1)
+    return Examples(kind, topic[at], np.arange(len(at)) >= len(texts)), [rows[row]["text"] for row in lacking]
 
 
 def _embedded(pages: Any, model: str | None) -> NDArray[np.floating[Any]]:
