@@ -5,8 +5,8 @@
 `HARE_LAB_PEERS` is a folder of virtual environments; datatrove is looked for in `datatrove/` (requirements-peers.txt).
 
 **People.** 150 web pages with votes (dclm_human_quality_dev). The scorer is what `hare-lab score` runs with its defaults: the bundled
-reference pages against these 150, no vote used. No vote was used to choose or tune anything either; what was chosen, and on
-what evidence, is in docs/quality.md. Intervals: bootstrap over pages of each kind, 1,000 times. Within length: the mean of the AUC in each
+reference pages against these 150, style and meaning from all bundled pages. No vote was fitted to; when the votes were looked
+at, and where a look had a say, is in docs/quality.md. Intervals: bootstrap over pages of each kind, 1,000 times. Within length: the mean of the AUC in each
 fifth of the pages by number of words.
 
 **Rules.** datatrove's filters and ours judge the same pages with the same words (what stands between spaces); its sentences are its own
@@ -60,14 +60,14 @@ def people() -> list[dict[str, Any]]:
     vectors = np.asarray(embedding.embed(pages).vectors)
     scores = quality.score(pages, vectors, priors.default(), seed=0)
     told = quality.evidence([row["text"] for row in rows]).counts
-    length = np.log([len(row["text"]) for row in rows])
+    length = np.log([len(row["text"].split()) for row in rows])
     ends = np.array([_finished(row["text"]) for row in rows])
     common = np.array([_stop_rate(row["text"]) for row in rows])
     passes = trove([row["text"] for row in rows], "own")[0]
     verdict = np.array([not any(row.values()) for row in passes], float)
     judges = {
-        "": (np.asarray(scores.table["quality"]), "the scorer, cross-fitted, bundled reference pages against the 150 pages"),
-        "_length": (length, "log number of characters"),
+        "": (np.asarray(scores.table["quality"]), "the scorer as `hare-lab score` has it, cross-fitted"),
+        "_length": (length, "log number of words"),
         "_three_counts": (sum((x - x.mean()) / x.std() for x in (length, ends, common)),
                           "sum of standardised log length, share of lines that end in punctuation, and rate of 30 stop words"),
         "_rules": (scores.rules.share_passed(), "share of our rules passed"),
@@ -133,13 +133,17 @@ def sample() -> list[dict[str, Any]]:
     both = np.isin(tier, ["reference", "junk"])
     value, low, high = quality.auc_interval(tier[both] == "reference", values[both])
     means = [float(values[tier == name].mean()) for name in texts.TIERS]
-    how = "cross-fitted by topic: no page is scored by a model that saw it or another page of its topic"
+    how = "style and meaning are taught by these tiers, cross-fitted by topic: no page is scored by a model that saw one of its topic"
     order = ", ".join(f"{name} {mean:.2f}" for name, mean in zip(texts.TIERS, means, strict=True))
     against = f"reference against junk, {int(both.sum())} pages; {how}"
+    fair = np.isin(tier, ["reference", "ordinary"])
+    beside = quality.auc_interval(tier[fair] == "reference", values[fair])
+    nearer = f"reference against ordinary, {int(fair.sum())} pages, which teach the same side; as above"
     steps = f"smallest step down in mean score from tier to tier ({order}); above 0: the tiers stand in order"
     off = "mean distance of the likeness from the share of reference pages, ten bins, both kinds counting equally; cross-fitted"
     return [
         measure("quality.sample_auc", value, interval=(low, high), target=0.95, how=against),
+        measure("quality.sample_auc_ordinary", beside[0], interval=beside[1:], how=nearer),
         measure("quality.sample_tier_gap", float(-np.diff(means).max()), target=0.0, how=steps),
         measure("quality.calibration_error", scores.report.calibration_error, better="lower", how=off),
     ]
@@ -150,13 +154,15 @@ def readability() -> list[dict[str, Any]]:
     from scipy.stats import spearmanr
 
     from hare_lab import priors, quality
-    from hare_lab.quality.scores import reference
+    from hare_lab.quality.scores import bundled_examples, reference
 
     rows = real_data("clear_readability")
     good = list(reference(priors.default())["text"])
-    known = quality.evidence([*good, *(row["text"] for row in rows)])
-    fitted = quality.fit(known, np.arange(len(known)) < len(good), seed=0)
-    found = fitted.quality[len(good) :]
+    texts = [*good, *(row["text"] for row in rows)]
+    examples, others = bundled_examples(texts, [""] * len(texts))
+    known = quality.evidence([*texts, *others])
+    fitted = quality.fit(known, np.arange(len(known)) < len(good), examples=examples, seed=0)
+    found = fitted.quality[len(good) : len(texts)]
     ease = np.array([row["ease"] for row in rows])
     rng = np.random.default_rng(0)
     drawn = [spearmanr(found[r], ease[r]).statistic for r in (rng.integers(0, len(rows), len(rows)) for _ in range(200))]
@@ -191,7 +197,7 @@ def rules() -> list[dict[str, Any]]:
 def speed() -> list[dict[str, Any]]:
     """Pages a second: all rules, beside datatrove; and the scorer on vectors that are there."""
     from hare_lab import embedding, priors, quality
-    from hare_lab.quality.scores import reference
+    from hare_lab.quality.scores import bundled_examples, reference
 
     rows = [row for row in real_data("webcrawl_mix") if row["source"] != "fineweb_concat"]
     texts = [row["text"] for row in rows]
@@ -207,10 +213,11 @@ def speed() -> list[dict[str, Any]]:
 
     pages = Dataset.from_dict({"id": [str(i) for i in range(len(texts))], "text": texts})
     good = reference(priors.default())
-    both = np.concatenate([np.asarray(embedding.embed(good).vectors), np.asarray(embedding.embed(pages).vectors)])
-    everything, is_good = [*good["text"], *texts], np.arange(len(both)) < len(good)
-    group = np.random.default_rng(0).integers(0, 40, len(both))
-    work = lambda: quality.fit(quality.evidence(everything, both), is_good, group)  # noqa: E731
+    examples, others = bundled_examples([*good["text"], *texts], [""] * (len(good) + len(texts)))
+    vectors = np.concatenate([np.asarray(embedding.embed(part).vectors) for part in (good, pages, others)])
+    everything, is_good = [*good["text"], *texts, *others], np.arange(len(vectors)) < len(good)
+    group = np.random.default_rng(0).integers(0, 40, len(vectors))
+    work = lambda: quality.fit(quality.evidence(everything, vectors), is_good, group, examples=examples)  # noqa: E731
     scored = [len(texts) / seconds(work) for _ in range(PAIRS)]
     words = int(np.mean([len(text.split()) for text in texts]))
     rules_of = f"all rules, {len(texts):,} crawled pages of {words} words on average, two threads; {PAIRS} runs in turn with datatrove"

@@ -23,7 +23,7 @@ from hare_lab.quality.fitting import BOUNDS, WRITING, Examples
 from hare_lab.quality.hashes import hash_of
 from hare_lab.quality.learning import Learnt
 from hare_lab.quality.scorer import OPINIONS, standing
-from hare_lab.quality.scores import _bundled_examples, reference, score_source
+from hare_lab.quality.scores import bundled_examples, reference, score_source
 
 ROOT = Path(__file__).parent.parent
 PROSE = (
@@ -261,7 +261,7 @@ def test_bundled_examples_are_known_by_id_or_text_and_those_that_lack_follow():
     rows = [row for row in texts.sample_truth() if row["language"] == "en"]
     junk = next(row for row in rows if row["tier"] == "junk")
     fair = next(row for row in rows if row["tier"] == "ordinary")
-    examples, others = _bundled_examples([PROSE, "as it was cleaned", fair["text"]], ["p0", f"sample#{junk['id']}", "p2"])
+    examples, others = bundled_examples([PROSE, "as it was cleaned", fair["text"]], ["p0", f"sample#{junk['id']}", "p2"])
     assert examples.kind[:3].tolist() == [-1, 0, 1] and not examples.aside[:3].any()
     assert len(others) == len(rows) - 2 == examples.aside.sum() and not {junk["text"], fair["text"]} & set(others)
     tier = {row["text"]: row["tier"] for row in rows}
@@ -326,6 +326,18 @@ def test_standing_in_a_pool_keeps_the_order_and_stays_between_0_and_1(pool, foun
     assert (np.diff(stood) >= 0).all() and stood.min() >= 0 and stood.max() <= 1
 
 
+def test_copies_of_a_bad_page_are_no_better_for_being_many():
+    pool = np.array([0.0] * 300 + [1.0] * 99 + [2.0])
+    assert standing(np.array([0.0, 1.0, 2.0]), pool).tolist() == [0.5 / 400, 300.5 / 400, 399.5 / 400]
+
+
+def test_copies_are_scored_alike_where_pages_are_dealt_one_by_one():
+    rng = np.random.default_rng(2)
+    found = [f"{PROSE} {n}" for n in rng.integers(0, 10**6, 30)] + [f"{MENU}{n}" for n in range(10) for _ in range(4)]
+    scored = quality.fit(quality.evidence(found), np.arange(70) < 30, np.zeros(70, int)).quality[30:].reshape(10, 4)
+    np.testing.assert_array_equal(scored, scored[:, :1].repeat(4, axis=1))
+
+
 @pytest.mark.parametrize(
     ("good", "bad", "sentence"),
     [(30, 0, "no bad pages"), (0, 30, "no good pages"), (19, 30, "at least 20 good pages, and there are 19")],
@@ -333,6 +345,17 @@ def test_standing_in_a_pool_keeps_the_order_and_stays_between_0_and_1(pool, foun
 def test_a_scorer_needs_both_classes_and_enough_of_each(good, bad, sentence):
     with pytest.raises(InputError, match=sentence):
         quality.train(pages([PROSE] * good), pages([MENU] * bad))
+
+
+def test_a_page_on_both_sides_or_vectors_that_do_not_fit_are_one_sentence():
+    prose, menus = pages([f"{PROSE} {n}" for n in range(30)]), pages([f"{MENU}{n}" for n in range(30)])
+    with pytest.raises(InputError, match="30 of the good examples are among the bad ones too"):
+        quality.train(prose, prose)
+    with pytest.raises(InputError, match="30 bad pages but 29 vectors"):
+        quality.train(prose, menus, good_vectors=vectors(30), bad_vectors=vectors(29))
+    scorer = quality.train(prose, menus, good_vectors=vectors(30), bad_vectors=vectors(30, 1)).scorer
+    with pytest.raises(InputError, match=r"shape \(2, 3\), not \(2, 16\)"):
+        scorer.score([PROSE, MENU], np.zeros((2, 3), np.float32))
 
 
 # --- a whole corpus ---------------------------------------------------------------------------------------------------

@@ -107,7 +107,8 @@ def fit(
     for count, kind in (((good & counted).sum(), "good pages"), ((~good & counted).sum(), "pages that are not among the good ones")):
         if count < FEWEST:
             raise InputError(f"quality: a scorer needs at least {FEWEST} {kind}, and there are {count}; name more of them")
-    fold = folds_of(group, good, folds, seed)
+    copies = np.unique(np.column_stack(list(known.counts.values())), axis=0, return_inverse=True)[1].ravel()
+    fold = folds_of(group, good, folds, seed, copies)
     folds = int(fold.max()) + 1
     taught = learning.kind >= 0
     subjectless = None if known.vectors is None else space(known.vectors[taught], learning.topics[taught])
@@ -155,7 +156,7 @@ def train(
     Raises
     ------
     InputError
-        If there are too few pages of one kind, a page has no words, or only one side has vectors.
+        If there are too few pages of one kind, a page has no words or is on both sides, or the vectors are not one a page on each.
     """
     if (good_vectors is None) != (bad_vectors is None):
         raise InputError("quality: only one of good and bad pages has vectors; give both, or neither")
@@ -163,15 +164,21 @@ def train(
     if not len(good) or not len(bad):
         raise InputError(f"quality: there are no {'bad' if len(good) else 'good'} pages; a scorer learns from both kinds")
     need_words(texts, [*good["id"], *bad["id"]])
+    both = len(set(good["text"]) & set(bad["text"]))
+    if both:
+        raise InputError(f"quality: {both} of the good examples are among the bad ones too; take each out of one of the two")
+    for name, pages, given in (("good", good, good_vectors), ("bad", bad, bad_vectors)):
+        if given is not None and len(given) != len(pages):
+            raise InputError(f"quality: {len(pages)} {name} pages but {len(given)} vectors; give one a page, in the same order")
     vectors = None if good_vectors is None or bad_vectors is None else np.concatenate([good_vectors, bad_vectors])
     return fit(evidence(texts, vectors), np.arange(len(texts)) < len(good), seed=seed)
 
 
-def folds_of(group: Ints, good: Bools, folds: int, seed: int) -> Ints:
+def folds_of(group: Ints, good: Bools, folds: int, seed: int, copies: Ints | None = None) -> Ints:
     """The fold of each page: whole groups, the largest first, each to where it evens out both kinds of page best.
 
     Where two folds hold all pages of a kind, as with fewer than three groups, nothing would be left to learn from once they
-    are out; then pages are spread one by one.
+    are out; then pages are spread one by one, those that are copies of each other (equal in `copies`) together.
     """
     names, inverse = np.unique(group, return_inverse=True)
     held = np.column_stack([np.bincount(inverse, good, len(names)), np.bincount(inverse, ~good, len(names))])
@@ -187,7 +194,11 @@ def folds_of(group: Ints, good: Bools, folds: int, seed: int) -> Ints:
         rank = np.empty(len(group), np.int64)
         for kind in (good, ~good):
             rows = spread[kind[spread]]
-            rank[rows] = np.arange(len(rows)) % folds
+            page = np.arange(len(rows))
+            if copies is not None:
+                _, first, same = np.unique(copies[rows], return_index=True, return_inverse=True)
+                page = np.argsort(np.argsort(first))[same] if len(first) >= folds else page
+            rank[rows] = page % folds
         return rank
     found: Ints = np.unique(place[inverse], return_inverse=True)[1]
     return found

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hare_lab.errors import InputError
 from hare_lab.quality.evidence import LIMITS, Evidence, Floats, Scale, evidence
 from hare_lab.quality.features import ASPECTS, COUNTS
 from hare_lab.quality.learning import Space, heard
@@ -75,12 +76,13 @@ class Scorer(Report):
     pool: Floats
 
     def score(self, texts: Sequence[str], vectors: NDArray[np.floating[Any]] | None = None) -> Floats:
-        """The quality of texts, each with a word; a scorer that was taught without vectors asks for none.
+        """The quality of texts, each with a word; a scorer that was taught without vectors asks for none, and where one that was gets none,
+        meaning says nothing.
 
         Raises
         ------
         InputError
-            If a text has no words.
+            If a text has no words, or the vectors are not one a text, of the width that the scorer was taught with.
         """
         need_words(texts, [f"{row}" for row in range(len(texts))])
         return self.quality(self.opinions(texts, vectors))
@@ -119,6 +121,11 @@ class Scorer(Report):
         return html_table(rows, ("opinion", "counts", "what it looks at"), self.title)
 
     def _opinions(self, known: Evidence) -> Floats:
+        if known.vectors is not None and self.space is not None:
+            asked = len(known), self.space.groups.shape[1]
+            if known.vectors.shape != asked:
+                raise InputError(f"quality: the vectors have the shape {known.vectors.shape}, not {asked}; embed each text with the model "
+                                 "that the scorer was taught with")  # fmt: skip
         residual = None if known.vectors is None or self.space is None else self.space.of(known.vectors)
         centre, spread = self.learnt_scale
         learnt = np.clip((heard(known.style, residual, self.ratio, self.direction) - centre) / spread, *LIMITS)
@@ -128,7 +135,8 @@ class Scorer(Report):
 
 
 def standing(values: Floats, pool: Floats) -> Floats:
-    """The share of a pool that lies below each value: by rank within it, fading out beyond its ends.
+    """The share of a pool that lies below each value: by rank within it, fading out beyond its ends. Equals have none of each other below
+    them, or a bad page would be the better the more copies it has.
 
     Parameters
     ----------
@@ -138,10 +146,12 @@ def standing(values: Floats, pool: Floats) -> Floats:
     -------
     array of numbers between 0 and 1, in the order of `values` where that is strict.
     """
-    rank = np.interp(values, pool, np.arange(1, len(pool) + 1) - 0.5) / len(pool)
+    values, pool = np.round(values, 9), np.round(pool, 9)  # equal pages differ in the last digit, by how a product is cut into blocks
+    distinct, below = np.unique(pool, return_index=True)
+    rank = np.interp(values, distinct, below + 0.5) / len(pool)
     edge = 0.5 / len(pool)
-    below, above = np.minimum(values - pool[0], 0), np.minimum(pool[-1] - values, 0)
-    return np.asarray(np.where(below < 0, edge * np.exp(below), np.where(above < 0, 1 - edge * np.exp(above), rank)))
+    under, over = np.minimum(values - pool[0], 0), np.minimum(pool[-1] - values, 0)
+    return np.asarray(np.where(under < 0, edge * np.exp(under), np.where(over < 0, 1 - edge * np.exp(over), rank)))
 
 
 def likeness(opinions: Floats, likely: Floats) -> Floats:

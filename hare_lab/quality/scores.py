@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -108,6 +109,15 @@ def reference(priors: Priors) -> Dataset:
     return _enough(pages, name)
 
 
+def _examples(source: str, column: str | None) -> Dataset:
+    """Example pages; the corpus' text column is theirs too where they have one of its name."""
+    from hare_lab import corpus
+
+    with suppress(InputError):
+        return corpus.load(source, column=column).pages
+    return corpus.load(source).pages
+
+
 def _enough(pages: Dataset, name: str) -> Dataset:
     if len(pages) < FEWEST:
         raise InputError(f'quality: the good pages "{name}" are {len(pages)}, and a scorer learns from {FEWEST} or more; name more of them')
@@ -181,14 +191,14 @@ def score(
     examples = None
     if bundled:
         named_rows = [*pages["id"], *[""] * (len(pool[0]) - len(pages)), *(good["id"][row] for row in outside)]
-        examples, others = _bundled_examples(every, named_rows)
+        examples, others = bundled_examples(every, named_rows)
         every, joined = [*every, *others], np.concatenate([joined, _embedded(others, model)]) if others else joined
         is_good = np.concatenate([is_good, np.zeros(len(others), bool)])
     added = joined[len(pool[1]) :]
     group = np.concatenate([group, _nearest_group(added, pool[1], group)])
     fitted = fit(evidence(every, joined), is_good, group, examples=examples, seed=seed)
     named_by = "your good examples" if priors.quality.good == SAMPLE else priors.quality.good
-    name = "bundled reference pages" if bundled else named_by
+    name = "bundled reference pages; style and meaning from all bundled pages, good and bad" if bundled else named_by
     return _scores(pages, fitted.quality[: len(pages)], fitted.likeness[: len(pages)], rules, fitted, priors, (len(good), name, against))
 
 
@@ -223,7 +233,8 @@ def score_source(
     Parameters
     ----------
     source, limit, column, seed : see `corpus.load`
-    good, bad : sources of example pages (`sample` for the bundled ones); with both, the scorer learns from them alone
+    good, bad : sources of example pages (`sample` for the bundled ones); with both, the scorer learns from them alone. Their text is
+        in `column` too, or else where `corpus.load` finds it.
     classifier : see `load_classifier`; adds a column `classifier`
 
     Returns
@@ -250,9 +261,9 @@ def score_source(
     grade = load_classifier(classifier) if classifier else None
     if good is not None:
         priors = dataclasses.replace(priors, quality=dataclasses.replace(priors.quality, good=good))
-    own = None if good is None or good == SAMPLE else _enough(corpus.load(good, column=column).pages, good)
+    own = None if good is None or good == SAMPLE else _enough(_examples(good, column), good)
     examples = reference(priors) if own is None else own
-    others = corpus.load(bad, column=column).pages if bad else None
+    others = _examples(bad, column) if bad else None
     loaded = corpus.load(source, column=column, limit=limit, seed=seed)
     vectors = _embedded(loaded.pages, model)
     if others is None:
@@ -285,10 +296,18 @@ def _table(pages: Dataset, quality: Floats, likeness: Floats, rules: RuleReport)
     return Dataset.from_dict({"id": list(pages["id"]), "quality": quality, "rules_failed": rules.failed(), "likeness": likeness, **values})
 
 
-def _bundled_examples(texts: Sequence[str], ids: Sequence[str]) -> tuple[Examples, list[str]]:
+def bundled_examples(texts: Sequence[str], ids: Sequence[str]) -> tuple[Examples, list[str]]:
     """The bundled pages as examples of good and bad: where they stand among the texts, and those that don't, which come after them.
 
     Each of their topics has pages of all tiers by the same authors, so that what tells the tiers apart is neither a subject nor a source.
+
+    Parameters
+    ----------
+    texts, ids : pages; a bundled one is known by its id `sample#...`, as cleaning may have changed it, or by its text
+
+    Returns
+    -------
+    Examples of len(texts) + n_others pages, and the texts of the others.
     """
     from hare_lab.texts import sample_truth
 
