@@ -6,8 +6,8 @@
 
 **People.** 150 web pages with votes (dclm_human_quality_dev). The scorer is what `hare-lab score` runs with its defaults: the bundled
 reference pages against these 150, style and meaning from all bundled pages. No vote was fitted to; when the votes were looked
-at, and where a look had a say, is in docs/quality.md. Intervals: bootstrap over pages of each kind, 1,000 times. Within length: the mean of the AUC in each
-fifth of the pages by number of words.
+at, and where a look had a say, is in docs/quality.md. Intervals: bootstrap over pages of each kind, 1,000 times. Within length:
+the mean of the AUC in each fifth of the pages by number of words.
 
 **Rules.** datatrove's filters and ours judge the same pages with the same words (what stands between spaces); its sentences are its own
 (spaCy). A page's verdict is whether all four filters let it pass. Our rule for where a sentence ends was mended once by reading

@@ -333,7 +333,7 @@ def test_copies_of_a_bad_page_are_no_better_for_being_many():
 
 def test_copies_are_scored_alike_where_pages_are_dealt_one_by_one():
     rng = np.random.default_rng(2)
-    found = [f"{PROSE} {n}" for n in rng.integers(0, 10**6, 30)] + [f"{MENU}{n}" for n in range(10) for _ in range(4)]
+    found = [f"{PROSE} {n}" for n in rng.integers(0, 10**6, 30)] + [f"{MENU}\n" + "More of it. " * n for n in range(10) for _ in range(4)]
     scored = quality.fit(quality.evidence(found), np.arange(70) < 30, np.zeros(70, int)).quality[30:].reshape(10, 4)
     np.testing.assert_array_equal(scored, scored[:, :1].repeat(4, axis=1))
 
