@@ -379,6 +379,13 @@ def test_a_single_leak_is_one():
     assert figures.leak_counts(counts, pages=9).layout.meta["title"] == "One leak in 9 pages: copied"
 
 
+def test_benchmarks_beyond_the_twelfth_are_counted_and_share_a_bar():
+    counts = pd.DataFrame({"benchmark": [f"b{n:02}" for n in range(30)], "how": "ngram", "pages": [20] * 12 + [10] * 18})
+    drawn = figures.leak_counts(counts)
+    assert drawn.layout.meta["title"].startswith("420 leaks")
+    assert drawn.layout.yaxis.ticktext[-2:] == ("b11", "18 more") and drawn.data[0].x[-1] == 180
+
+
 def test_the_report_is_json_and_counts_what_leaks():
     items = questions(5)
     found = leakage.find(pages([items.told(0), "nothing"]), items)

@@ -13,11 +13,11 @@ from hare_lab.figures import look
 
 WAYS = {"ngram": ("copied", look.FEW[3]), "edited": ("edited", look.FEW[1]), "reworded": ("reworded", look.FEW[0]),
         "repeated": ("excerpted", look.FEW[2])}  # fmt: skip
-MOST = 12  # benchmarks, and models of the paper's table
+MOST = 12  # benchmarks that have a bar of their own
 
 
 def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") -> go.Figure:
-    """How many pages hold items of each benchmark, and in which way.
+    """How many pages hold items of each benchmark, and in which way; the benchmarks beyond the largest `MOST` are one bar.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") 
         return look.nothing(f"No benchmark item is given away{among}", theme)
     look.need_numbers(counts, ["pages"], "leak counts")
     table = counts.pivot_table(index="benchmark", columns="how", values="pages", aggfunc="sum", fill_value=0)
-    table = table.loc[table.sum(axis=1).sort_values(ascending=False).index[:MOST]]
+    table = table.loc[table.sum(axis=1).sort_values(ascending=False).index]
     total = {way: int(table[way].sum()) for way in WAYS if way in table.columns}
     most = max(total, key=lambda way: total[way])
     leaks = sum(total.values())
@@ -46,6 +46,9 @@ def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") 
     said = {"ngram": "a run of words in common", "edited": "words in order, some changed", "reworded": "other words",
             "repeated": "much of the page stands in items"}  # fmt: skip
     subtitle = " · ".join(f"{WAYS[way][0]}: {said[way]}" for way in total)
+    if len(table) > MOST:
+        rest = table.iloc[MOST:].sum().to_frame(f"{len(table) - MOST:,} more").T
+        table = pd.concat([table.iloc[:MOST], rest])
     figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.22 + 0.08 * len(table)), right=11)
     names = [look.escape(name, 28) for name in table.index]
     for way in total:
