@@ -374,6 +374,12 @@ def test_pages_that_leak_are_counted_on_the_map(ways, says):
     assert figures.leaks_on_map(places, ways).layout.meta["title"].startswith(f"{says} a benchmark item")
 
 
+def test_the_chosen_point_of_the_repetition_rates_is_in_sight_at_any_threshold():
+    rates = pd.DataFrame({"4": [0.01] * 77 + [0.9] * 3, "8": 0.0})
+    drawn = figures.repetition_rates(rates, n=4, overlap=0)
+    assert drawn.data[-1].y == (80,) and drawn.layout.yaxis.range[1] > 80
+
+
 def test_a_single_leak_is_one():
     counts = pd.DataFrame({"benchmark": ["b"], "how": ["ngram"], "pages": [1]})
     assert figures.leak_counts(counts, pages=9).layout.meta["title"] == "One leak in 9 pages: copied"

@@ -108,7 +108,7 @@ def repetition_rates(rates: pd.DataFrame, *, n: int, overlap: float = 0.5, theme
         textposition="top right", textfont={"color": look.readable_on_paper(look.LOST)}, showlegend=False, cliponaxis=False,
     )  # fmt: skip
     figure.update_xaxes(title_text=f"repeated n-grams above which a text goes, in % (orange: n = {n}, grey: other n)", range=[0, 100])
-    most = max(1, int((rates > 0.02).sum().max()))
+    most = max(1, gone, int((rates > 0.02).sum().max()))  # the other n may rise out of sight at nought, never what is chosen
     return figure.update_yaxes(title_text="texts that go", range=[0, 1.15 * most])
 
 
