@@ -18,6 +18,7 @@ from hare_lab import figures, leakage, texts
 from hare_lab.dedup.words import WordHashes, words
 from hare_lab.errors import InputError
 from hare_lab.leakage.kernels import align
+from hare_lab.leakage.report import MOST
 from hare_lab.leakage.reworded import Vectors, forms, unit
 from hare_lab.leakage.sequences import sequences, spans
 from hare_lab.leakage.windows import WORDS, windows
@@ -357,6 +358,20 @@ def test_hostile_text_is_escaped_and_both_sides_are_marked():
     found = leakage.find(pages([f"so {evil} yes"]), leakage.load_items([{"id": "<i>", "benchmark": "<b>", "question": evil}]))
     shown = leakage.side_by_side(found.hits)._repr_html_() + found._repr_html_()
     assert "<script" not in shown and "<i>" not in shown and shown.count("<mark") >= 20
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 60), (450, 510), (700, 760), (840, 900), (500, 900)])
+def test_what_is_marked_of_a_long_item_is_what_was_copied(first, last):
+    told = np.random.default_rng(3).permutation(VOCABULARY)[:900].tolist()
+    copied = " ".join(told[first:last])
+    hit = {"id": "p", "benchmark": "b", "item": "i", "how": "ngram", "overlap": 0.1, "found": copied, "text": " ".join(told)}
+    page, item = re.findall(r"<div style[^>]*>(.*?)</div>", leakage.side_by_side(pd.DataFrame([hit]))._repr_html_(), re.DOTALL)
+    said = [re.findall("<mark[^>]*>(.*?)</mark>", side) for side in (page, item)]
+    if len(copied) <= MOST:
+        assert said == [told[first:last]] * 2 and page.count("…") == 0
+    else:
+        assert len(said[0]) > 180 and len(set(said[0]) ^ set(said[1])) <= 2  # but for halves of words at the cut
+    assert item.startswith("…") == (first > 0) and item.count("…") >= 1
 
 
 def test_the_table_has_the_same_columns_of_text_with_hits_and_without():

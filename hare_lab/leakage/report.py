@@ -24,7 +24,7 @@ REPEATED = "repeated"  # how a page goes that holds no item, but more of whose o
 COLUMNS = ("id", "benchmark", "item", "how", "score", "overlap", "certain", "words", "start", "end", "found", "text")
 _BOX = "white-space:pre-wrap;border-left:3px solid #8886;padding:.2em 1em;max-width:80ch"
 _MARK = '<mark style="background:#56b4e955;color:inherit">'
-MOST = 1_500  # characters of each side that are shown
+MOST = 1_500  # characters of each side that are shown, about where they agree
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Sides(Report):
     def _repr_html_(self) -> str:
         parts = []
         for hit in self.table.to_dict(orient="records"):
-            page, item = marked(str(hit["found"])[:MOST], str(hit["text"])[:MOST])
+            page, item = marked(*in_view(str(hit["found"]), str(hit["text"])))
             head = f"{hit['id']} holds {hit['overlap']:.0%} of {hit['benchmark']} / {hit['item']} ({hit['how']})"
             parts.append(
                 f'<p style="margin:.8em 0 .2em"><b>{html.escape(head)}</b></p><div style="{_BOX}">{page}</div>'
@@ -146,6 +146,29 @@ def side_by_side(hits: pd.DataFrame, count: int = 3, how: str = "") -> Sides:
     """
     chosen = hits[hits["how"] == how] if how else hits
     return Sides(chosen.sort_values(["overlap", "id", "item"]).head(count))
+
+
+def in_view(page: str, item: str) -> tuple[str, str]:
+    """At most `MOST` characters of each text, the same place of both: that of their longest run of words in common.
+
+    A side that fits is shown whole, and the other from where it would begin; where neither fits, the run stands in the middle of both.
+    """
+    if max(len(page), len(item)) <= MOST:
+        return page, item
+    words = [list(re.finditer(r"\w+", text)) for text in (page, item)]
+    said = [[word[0].casefold() for word in side] for side in words]
+    run = SequenceMatcher(None, said[0], said[1]).find_longest_match()  # leaves out words that stand everywhere, so that it is quick
+    at = [side[first].start() if side else 0 for side, first in zip(words, (run.a, run.b), strict=True)]
+    whole = [place for place, text in zip(at, (page, item), strict=True) if len(text) <= MOST]
+    before = whole[0] if whole else min(*at, MOST // 2)
+    return _cut(page, at[0] - before), _cut(item, at[1] - before)
+
+
+def _cut(text: str, start: int) -> str:
+    """`MOST` characters of a text from about `start`, an ellipsis for what is left out."""
+    start = max(0, min(start, len(text) - MOST))
+    end = start + MOST
+    return f"{'…' if start else ''}{text[start:end]}{'…' if end < len(text) else ''}"
 
 
 def marked(page: str, item: str) -> tuple[str, str]:
