@@ -492,6 +492,26 @@ def test_bad_input_is_one_sentence_and_exit_2(words_, sentence):
     assert not list(ROOT.glob("x.*"))
 
 
+@pytest.mark.parametrize(
+    ("words_", "sentence"),
+    [
+        (["--kind", "book", "--out", "x.parquet"], '--kind "book" is unknown; choose one of crawl, synthetic, task'),
+        (["--no-paraphrases", "--model", "nowhere", "--out", "x.parquet"], "--model says nothing without --paraphrases"),
+        (["--out", "folder.parquet"], "--out folder.parquet is a folder"),
+    ],
+)
+def test_what_is_asked_is_checked_before_the_corpus_is_read(tmp_path, monkeypatch, words_, sentence):
+    from typer.testing import CliRunner
+
+    from hare_lab.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.parquet").mkdir()
+    done = CliRunner().invoke(app, ["leakage", "nowhere.jsonl", *words_])
+    assert isinstance(done.exception, InputError) and sentence in str(done.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.parquet"]
+
+
 def test_a_word_after_benchmarks_is_a_benchmark_and_never_the_corpus():
     from typer.testing import CliRunner
 

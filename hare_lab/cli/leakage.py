@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed
+from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed, refuse
 from hare_lab.cli.results import parquet, result_file, say, set_aside
 from hare_lab.errors import InputError
 
@@ -32,18 +32,23 @@ def leakage(
     """Find the pages that hold benchmark items: copied, edited, or told in other words."""
     from hare_lab import corpus as corpora
     from hare_lab.leakage import benchmark_files, embed_windows, find, load_items
+    from hare_lab.leakage.find import KINDS
     from hare_lab.priors import default, load
 
     parquet(out, "leaks")
     if more:
         raise InputError(f"{more[0]}: one corpus at a time; quote a glob, and name benchmarks after --benchmarks")
-    statement = load(priors) if priors else default()
-    items = load_items(*(benchmarks or benchmark_files(statement)))
-    loaded = corpora.load(corpus, column=column, limit=limit, seed=seed)
-    pages, (aside, told_aside) = loaded.pages, set_aside(loaded)
-    vectors = embed_windows(pages, items, model=model) if paraphrases else None
-    found = find(pages, items, statement.leakage, kind=kind, vectors=vectors)
+    if kind not in KINDS:
+        raise InputError(f'--kind "{kind}" is unknown; choose one of {", ".join(KINDS)}')
+    if not paraphrases:
+        refuse({"model": model}, "--paraphrases")
     with result_file(out) as (table, report):
+        statement = load(priors) if priors else default()
+        items = load_items(*(benchmarks or benchmark_files(statement)))
+        loaded = corpora.load(corpus, column=column, limit=limit, seed=seed)
+        pages, (aside, told_aside) = loaded.pages, set_aside(loaded)
+        vectors = embed_windows(pages, items, model=model) if paraphrases else None
+        found = find(pages, items, statement.leakage, kind=kind, vectors=vectors)
         found.hits.to_parquet(table, index=False)
         report.write_text(json.dumps({**found.to_dict(), "set_aside": aside}, ensure_ascii=False, indent=2), encoding="utf-8")
     say(f"{found.summary()}{told_aside}\nResults: {out}, one row a page and item; {out.name}.report.json beside it")
