@@ -414,6 +414,16 @@ def test_the_report_is_json_and_counts_what_leaks():
     assert record["leaked"] == 1 and record["by"] == [{"benchmark": "items", "how": "ngram", "pages": 1, "items": 1}]
 
 
+def test_every_hit_says_whether_its_page_goes():
+    items = questions(1, length=300)
+    told = items.questions[0].split()
+    part = " ".join([*told[100:130], *prose(np.random.default_rng(9), 90).split()])
+    found = leakage.find(pages([" ".join(told[100:130]), part, "nothing"]), items)
+    table = found.table()
+    assert dict(zip(table["id"], table["leaked"], strict=True)) == {"p0": True, "p1": False}
+    assert len(leakage.find(pages(["nothing"]), items).table()) == 0
+
+
 def test_a_page_that_is_a_part_of_an_item_goes_and_is_counted_apart():
     items = questions(1, length=300)
     told = items.questions[0].split()
@@ -469,10 +479,13 @@ def test_the_command_writes_hits_and_report(tmp_path):
     done = command("leakage", str(corpus), "--benchmarks", "data/benchmark/items.jsonl", str(other), "--out", str(out), "--no-paraphrases")
     assert done.returncode == 0, done.stderr
     assert "1 of 2 pages" in done.stdout and "(1 row without usable text set aside)" in done.stdout
-    assert pq.read_table(out)["item"].to_pylist() == [item["id"]]
+    written = pq.read_table(out)
+    assert written["item"].to_pylist() == [item["id"]]
+    assert written["leaked"].to_pylist() == [True] and written["leak"].to_pylist() == [1.0]
     report = json.loads((tmp_path / "leaks.parquet.report.json").read_text())
     assert [row["reason"] for row in report["set_aside"]] == ["empty"]
     assert report["leaked"] == 1 and report["items_in"] == len(texts.items()) + 1
+    assert report["pages_that_go"] == written["id"].to_pylist()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def leakage(
     corpus: Corpus,
     *,
     more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,  # only to be refused, in words
-    out: Annotated[Path, typer.Option(help="Parquet file for the hits, one row a page and item.")],
+    out: Annotated[Path, typer.Option(help="Parquet file for the hits, one row a page and item; `leaked`: the page goes.")],
     benchmarks: Annotated[
         list[str] | None, typer.Option(help="Files, folders or hf:owner/name of items: all up to the next option (default: the priors').")
     ] = None,
@@ -49,6 +49,8 @@ def leakage(
         pages, (aside, told_aside) = loaded.pages, set_aside(loaded)
         vectors = embed_windows(pages, items, model=model) if paraphrases else None
         found = find(pages, items, statement.leakage, kind=kind, vectors=vectors)
-        found.hits.to_parquet(table, index=False)
-        report.write_text(json.dumps({**found.to_dict(), "set_aside": aside}, ensure_ascii=False, indent=2), encoding="utf-8")
+        found.table().to_parquet(table, index=False)
+        gone = [id for id, leak in zip(found.ids, found.leak, strict=True) if leak > found.overlap]
+        told = {**found.to_dict(), "pages_that_go": gone, "set_aside": aside}
+        report.write_text(json.dumps(told, ensure_ascii=False, indent=2), encoding="utf-8")
     say(f"{found.summary()}{told_aside}\nResults: {out}, one row a page and item; {out.name}.report.json beside it")

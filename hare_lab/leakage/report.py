@@ -72,6 +72,11 @@ class Leaks(Report):
                    "repeated": self.repeated.astype(np.float32)}  # fmt: skip
         return Dataset(pa.table({name: pa.array(values) for name, values in columns.items()}))
 
+    def table(self) -> pd.DataFrame:
+        """The hits, each with the `leak` of its page and whether that page goes (`leaked`)."""
+        pages = self.pages().to_pandas()[["id", "leak", "leaked"]]
+        return self.hits.merge(pages, on="id", how="left", validate="many_to_one")
+
     def summary(self) -> str:
         """One line for a terminal."""
         held, part = _strong(self.hits, self.overlap)["id"].nunique(), self.hits["id"].nunique()
