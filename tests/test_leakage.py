@@ -102,6 +102,15 @@ def test_items_without_an_id_are_told_apart_by_their_place(missing):
     assert items.ids == ("0", "row 1", "row 2") and set(items.benchmarks) == {"items"}
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_notebook_shows_some_items_of_a_benchmark_of_any_length(count):
+    import hare_lab
+
+    cells = json.loads((ROOT / "notebooks" / "05_leakage.ipynb").read_text(encoding="utf-8"))["cells"]
+    code = next("".join(cell["source"]) for cell in cells if "items.table()" in "".join(cell["source"]))
+    exec(code, {"hare": hare_lab, "items": questions(count)})
+
+
 def test_a_data_frame_is_rows_in_memory():
     rows = [{"id": 7, "question": "Which?", "choices": ["x", "y"], "answer": 1}, {"question": "What?"}]
     items = leakage.load_items(pd.DataFrame(rows, index=[3, 3]))
