@@ -626,6 +626,89 @@ def test_texts_too_short_are_counted_and_none_at_all_is_named(control):
         leakage.model_test(pair.clean, ["x", "z"], ["y"], tokenizer=pair.tokenizer)
 
 
+@pytest.mark.parametrize("most", [1 << 9, 1 << 12, 1 << 14])
+def test_no_more_is_scored_at_once_than_memory_allows_and_the_numbers_stay(control, monkeypatch, most):
+    from torch.nn import functional
+
+    from hare_lab.leakage import model_side
+
+    exam, copy, pair = control
+    said = [*leakage.exam_texts(exam), *leakage.exam_texts(copy)]
+    shares, bits = model_side.read_along(pair.leaked, pair.tokenizer, said)
+    loss, scored, read = functional.cross_entropy, [], []
+    monkeypatch.setattr(
+        functional, "cross_entropy", lambda scores, *rest, **more: scored.append(scores.numel()) or loss(scores, *rest, **more)
+    )
+    monkeypatch.setattr(model_side, "SCORES", most)
+    hook = pair.leaked.register_forward_pre_hook(lambda _, __, given: read.append(given["input_ids"].shape), with_kwargs=True)
+    few, few_bits = model_side.read_along(pair.leaked, pair.tokenizer, said)
+    hook.remove()
+    assert max(scored) <= most
+    assert all(lines == 1 or lines * width * len(pair.tokenizer) <= most for lines, width in read)
+    assert (few == shares).all() and few_bits == pytest.approx(bits, rel=1e-5)
+
+
+def test_two_models_are_compared_on_the_same_pairs_only(control):
+    *_, pair = control
+    long, other = "a somewhat longer text to complete", "another text that is somewhat longer"
+
+    def tested(items, copy, **asked):
+        return leakage.model_test(pair.clean, items, copy, tokenizer=pair.tokenizer, **asked)
+
+    one, two = tested(["x", long], ["y", other]), tested([other, "x"], [long, "y"])
+    assert (one.kept.tolist(), two.kept.tolist()) == ([1], [0])
+    with pytest.raises(InputError, match="on 1 pairs, the other on 1, and they are not the same"):
+        leakage.difference(one, two)
+    assert leakage.difference(one, tested([long], [other])).value == 0  # the pair that counted is the same
+    with pytest.raises(InputError, match="asked for 5 tokens at 5 places, the other for 5 at 3"):
+        leakage.difference(one, tested(["x", long], ["y", other], starts=3))
+
+
+@pytest.mark.parametrize("asked", [{"n": 0}, {"starts": 0}, {"n": -1}])
+def test_a_test_of_nothing_is_named(control, asked):
+    exam, copy, pair = control
+    with pytest.raises(InputError, match="give at least one of each"):
+        leakage.model_test(pair.clean, exam, copy, tokenizer=pair.tokenizer, **asked)
+    with pytest.raises(InputError, match="give at least one of each"):
+        leakage.ngram_accuracy(pair.clean, pair.tokenizer, ["x"], **asked)
+
+
+def test_a_loaded_model_without_its_tokenizer_is_named(control):
+    exam, copy, pair = control
+    with pytest.raises(InputError, match="a loaded model needs its tokenizer"):
+        leakage.model_test(pair.clean, exam, copy)
+
+
+def test_the_tokenizer_given_is_the_one_that_is_used(control, tmp_path):
+    from hare_lab.leakage.control import tiny_tokenizer
+
+    exam, copy, pair = control
+    pair.leaked.save_pretrained(tmp_path)
+    tiny_tokenizer(["nothing"], 257).save_pretrained(tmp_path)
+    given = leakage.model_test(tmp_path, exam, copy, tokenizer=pair.tokenizer)
+    assert given.accuracy == leakage.model_test(pair.leaked, exam, copy, tokenizer=pair.tokenizer).accuracy
+    assert given.accuracy.value > leakage.model_test(tmp_path, exam, copy).accuracy.value
+    with pytest.raises(InputError, match="but the model knows 320; give the model's own"):
+        leakage.model_test(tmp_path, exam, copy, tokenizer=tiny_tokenizer(leakage.exam_texts(exam), 400))
+
+
+def test_no_pair_at_all_is_named(control):
+    *_, pair = control
+    with pytest.raises(InputError, match="no pair has 8 tokens"):
+        leakage.model_test(pair.clean, [], [], tokenizer=pair.tokenizer)
+
+
+def test_of_a_long_text_the_first_1024_tokens_are_read(control, monkeypatch):
+    from hare_lab.leakage import model_side
+
+    *_, pair = control
+    monkeypatch.setattr(pair.leaked.config, "max_position_embeddings", 4_096)  # so that it isn't the model that asks for no more
+    long = " ".join(texts.items()[0]["question"] for _ in range(100))
+    cut = pair.tokenizer.decode(pair.tokenizer(long, verbose=False)["input_ids"][:1_024])
+    (shares, bits), (cut_shares, cut_bits) = (model_side.read_along(pair.leaked, pair.tokenizer, [text]) for text in (long, cut))
+    assert shares == cut_shares and bits == pytest.approx(cut_bits)
+
+
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(InputError, match="give the folder of a causal language model"):
         leakage.model_test(tmp_path, ["x"], ["y"])

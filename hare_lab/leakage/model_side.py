@@ -11,7 +11,9 @@ pass; their fall from the copy to the benchmark says something only beside a cle
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 N = 5  # tokens that must all be right, and K = 5 places: Xu et al. (2024), "Benchmarking benchmark leakage"; HARE, appendix B
 STARTS = 5
 RESAMPLES = 2_000
-BATCH_TOKENS = 8_192
+BATCH_TOKENS = 8_192  # read at once; fewer where the vocabulary is large, for the model scores all of it after each token:
+SCORES = 1 << 26  # no more than so many at once (256 MiB in fp32, of which the loss makes copies), so that a laptop holds them
 LONGEST = 1_024  # tokens of a text that are read, where the model allows more
 
 
@@ -46,6 +49,8 @@ class ModelTest(Report):
     items : pairs that were long enough; skipped : those that were not
     bits_delta : bits per byte on D' less those on D; to be compared with that of a clean model
     per_item, per_twin : the accuracy on each pair, 0 to 1
+    kept : which of the pairs given these are, counted from 0
+    pairs : a digest of their texts, by which `difference` knows the same pairs again
     """
 
     title: ClassVar[str] = "Has the model read it?"
@@ -63,6 +68,8 @@ class ModelTest(Report):
     bits_delta: Estimate
     per_item: np.ndarray = field(repr=False)
     per_twin: np.ndarray = field(repr=False)
+    kept: np.ndarray = field(repr=False)
+    pairs: str = field(repr=False)
 
     def row(self) -> pd.DataFrame:
         """One row for `figures.leak_deltas`: model, benchmark, delta, low, high (points)."""
@@ -131,8 +138,8 @@ def model_test(
     Parameters
     ----------
     model : folder or hub id of a causal language model, or a loaded one (then with its `tokenizer`)
-    items, copy : the benchmark D and its paraphrase D', pair by pair: `Items` or texts
-    tokenizer : of a loaded model; default: the one in the model's folder
+    items, copy : the benchmark D and its paraphrase D', pair by pair: `Items` or texts, of which the first 1,024 tokens are read
+    tokenizer : of the model; default: the one in its folder
     n, starts : tokens that must be right, and places in each text
     name, benchmark : what to call them in tables and figures
     seed : of the resampling
@@ -145,7 +152,8 @@ def model_test(
     Raises
     ------
     InputError
-        If the model can't be loaded, the two copies differ in number, or no pair is long enough.
+        If the model can't be loaded, has no tokenizer or another model's, the two copies differ in number, no pair is long enough, or `n`
+        or `starts` is below 1.
 
     References
     ----------
@@ -154,9 +162,11 @@ def model_test(
     own, other = (exam_texts(side) if isinstance(side, Items) else list(side) for side in (items, copy))
     if len(own) != len(other):
         raise InputError(f"leakage test: {len(own):,} items and {len(other):,} paraphrases; give each item its own")
+    _check_places(n, starts)  # before a model is loaded for it
     called = name or (str(model) if isinstance(model, str | Path) else type(model).__name__)
     if isinstance(model, str | Path):
-        model, tokenizer = open_model(model)
+        model, its_own = open_model(model)
+        tokenizer = its_own if tokenizer is None else tokenizer
     both, bits = read_along(model, tokenizer, [*own, *other], n=n, starts=starts)
     one, two = both[: len(own)], both[len(own) :]
     surprise = bits[len(own) :] - bits[: len(own)]
@@ -175,7 +185,8 @@ def model_test(
         model=called, benchmark=benchmark or (items.benchmarks[0] if isinstance(items, Items) else "texts"), items=len(one),
         skipped=int((~whole).sum()), accuracy=_estimate(share, drawn), twin_accuracy=_estimate(100 * float(two.mean()), drawn_twin),
         delta=_estimate(100 * float(one.mean() - two.mean()), drawn - drawn_twin), normalised=normalised, n=n, starts=starts,
-        bits_delta=_estimate(float(surprise.mean()), surprise[draws].mean(axis=1)), per_item=one, per_twin=two,
+        bits_delta=_estimate(float(surprise.mean()), surprise[draws].mean(axis=1)), per_item=one, per_twin=two, kept=np.flatnonzero(whole),
+        pairs=_digest((own[at], other[at]) for at in np.flatnonzero(whole)),
     )  # fmt: skip
 
 
@@ -185,10 +196,19 @@ def difference(leaked: ModelTest, clean: ModelTest, *, seed: int = 0) -> Estimat
     Raises
     ------
     InputError
-        If the two were tested on different pairs.
+        If the two were tested on different pairs (a tokenizer may make a text too short that another leaves long enough), or asked for
+        different `n` or `starts`.
     """
-    if len(leaked.per_item) != len(clean.per_item):
-        raise InputError(f"leakage test: one model was tested on {leaked.items:,} pairs, the other on {clean.items:,}; use the same")
+    if (leaked.n, leaked.starts) != (clean.n, clean.starts):
+        raise InputError(
+            f"leakage test: one model was asked for {leaked.n} tokens at {leaked.starts} places, the other for {clean.n} at "
+            f"{clean.starts}; ask both the same"
+        )
+    if leaked.pairs != clean.pairs:
+        raise InputError(
+            f"leakage test: one model was tested on {leaked.items:,} pairs, the other on {clean.items:,}, and they are not the same; give "
+            "both the same pairs, and only such as are long enough for both (`kept` of each names them)"
+        )
     gap = 100 * ((leaked.per_item - leaked.per_twin) - (clean.per_item - clean.per_twin))
     draws = np.random.default_rng(seed).integers(len(gap), size=(RESAMPLES, len(gap)))
     return _estimate(float(gap.mean()), gap[draws].mean(axis=1))
@@ -208,7 +228,7 @@ def read_along(model: Any, tokenizer: Any, texts: Sequence[str], *, n: int = N, 
     Parameters
     ----------
     model, tokenizer : a causal language model and its tokenizer, loaded
-    texts : in any number
+    texts : in any number; of each the first 1,024 tokens are read, or what the model allows
     n : tokens that must all be right
     starts : K places, evenly spaced from token 2 to the last that leaves n
 
@@ -217,12 +237,24 @@ def read_along(model: Any, tokenizer: Any, texts: Sequence[str], *, n: int = N, 
     two arrays of shape (n_texts,), not a number for a text of fewer than n + 3 tokens
         The share of its places at which the next `n` tokens are all what the model would write greedily, 0 to 1; and bits per byte of
         the text after its first token.
+
+    Raises
+    ------
+    InputError
+        If `n` or `starts` is below 1, there is no tokenizer, or it knows tokens that the model does not.
     """
     import torch
     from torch.nn.functional import cross_entropy
 
+    _check_places(n, starts)
+    if tokenizer is None:
+        raise InputError("leakage test: a loaded model needs its tokenizer; pass tokenizer=, or give the model's folder or hub id")
     longest = min(LONGEST, int(getattr(model.config, "max_position_embeddings", LONGEST) or LONGEST))
-    rows = [list(ids)[:longest] for ids in tokenizer(list(texts), verbose=False)["input_ids"]]
+    rows = [list(ids)[:longest] for ids in tokenizer(list(texts), verbose=False)["input_ids"]] if len(texts) else []
+    vocabulary = model.get_input_embeddings().num_embeddings
+    if (highest := max((max(ids) for ids in rows if ids), default=0)) >= vocabulary:
+        raise InputError(f"leakage test: the tokenizer gives token {highest:,}, but the model knows {vocabulary:,}; give the model's own")
+    at_once = max(1, min(BATCH_TOKENS, SCORES // vocabulary))
     shares, bits = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     order = sorted((at for at, ids in enumerate(rows) if len(ids) >= n + 3), key=lambda at: len(rows[at]))
     device = next(model.parameters()).device
@@ -230,7 +262,7 @@ def read_along(model: Any, tokenizer: Any, texts: Sequence[str], *, n: int = N, 
     model.eval()
     with torch.inference_mode():
         while order:
-            size = max(1, BATCH_TOKENS // len(rows[order[-1]]))
+            size = max(1, at_once // len(rows[order[-1]]))
             batch, order = order[-size:], order[:-size]
             width = max(len(rows[at]) for at in batch)
             ids = torch.zeros((len(batch), width), dtype=torch.long)
@@ -240,7 +272,13 @@ def read_along(model: Any, tokenizer: Any, texts: Sequence[str], *, n: int = N, 
                 mask[line, : len(rows[at])] = 1
             logits = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
             written = logits.argmax(dim=-1).cpu()
-            lost = cross_entropy(logits[:, :-1].transpose(1, 2).float(), ids[:, 1:].to(device), reduction="none").cpu().numpy()
+            lost = np.concatenate(
+                [  # all at once, but for a text that is longer than a batch
+                    cross_entropy(scores.transpose(1, 2).float(), targets.to(device), reduction="none").cpu().numpy()
+                    for scores, targets in zip(logits[:, :-1].split(at_once, 1), ids[:, 1:].split(at_once, 1), strict=True)
+                ],
+                axis=1,
+            )
             right = (written[:, :-1] == ids[:, 1:]).numpy()  # right[:, t]: token t + 1 is what the model would write there
             for line, at in enumerate(batch):
                 places = np.linspace(2, len(rows[at]) - n, starts).astype(int)
@@ -264,6 +302,18 @@ def open_model(model: str | Path) -> tuple[Any, Any]:
 
     loaded, tokenizer = open_pretrained(model, AutoModelForCausalLM, "a causal language model")
     return loaded.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+
+
+def _check_places(n: int, starts: int) -> None:
+    if n < 1 or starts < 1:  # of nothing at all everything is right
+        raise InputError(f"leakage test: {n} tokens at {starts} places prove nothing; give at least one of each")
+
+
+def _digest(pairs: Iterable[tuple[str, str]]) -> str:
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(json.dumps(pair).encode())
+    return digest.hexdigest()[:16]
 
 
 def _estimate(value: float, drawn: np.ndarray) -> Estimate:
