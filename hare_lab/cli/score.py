@@ -49,4 +49,5 @@ def score(
         report.write_text(json.dumps(told, ensure_ascii=False, indent=2), encoding="utf-8")
     report_of = scores.report
     said = f"{report_of.passed:.0%} pass every rule; the middle half scores {report_of.low:.2f} to {report_of.high:.2f}"
-    say(f"{report_of.pages:,} pages scored{told_aside}; {said}. Results in {out}")
+    pages = f"{report_of.pages:,} page{'' if report_of.pages == 1 else 's'}"
+    say(f"{pages} scored{told_aside}; {said}. Results in {out}")
