@@ -2,8 +2,9 @@
 
 Large text sets are filtered by a few dozen rules: a page with too few words, too many bullet points, too many lines said
 twice. Here are those of Gopher, C4 and FineWeb, each with the value it sees on each page, so that a person can turn a
-threshold and see which pages fall. datatrove 0.10's filters are the reference for what each one counts; a word here is
-what stands between spaces (with its default tokens, ordinary technical prose fails). Method: docs/quality.md.
+threshold and see which pages fall. datatrove 0.10's filters are the reference for what each one counts, and for the thresholds, of
+which some are not the papers' (see `RULES`); a word here is what stands between spaces (with its default tokens, ordinary technical
+prose fails). Method: docs/quality.md.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Rule:
 
 
 _REPETITION = {2: 0.20, 3: 0.18, 4: 0.16, 5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
+# datatrove's defaults. C4's paper asks for 3 sentences and for lines of 5 words, not for 5 and 3; FineWeb's lets repeated lines hold a
+# tenth of the characters, not a hundredth, and has no rule on line breaks.
 RULES = (
     Rule("gopher_words", "Gopher quality", "least", 50, "words"),
     Rule("gopher_most_words", "Gopher quality", "most", 100_000, "words"),
@@ -184,7 +187,7 @@ def check_rules(pages: Dataset, thresholds: Mapping[str, float] | None = None) -
     ----------
     pages : Dataset with `id` and `text`
     thresholds : mapping of rule name to threshold
-        Where they differ from the published ones (`Priors.quality.rules`); the names are those of `RULES`.
+        Where they differ from datatrove's defaults (`Priors.quality.rules`); the names are those of `RULES`.
 
     Raises
     ------
@@ -250,7 +253,7 @@ def _gopher(batch: Batch) -> dict[str, Floats]:
 
 
 def _c4(batch: Batch) -> dict[str, Floats]:
-    """Raffel et al. (2020), "Exploring the limits of transfer learning", section 2.2, line by line as the released code has it."""
+    """Raffel et al. (2020), "Exploring the limits of transfer learning", section 2.2, line by line as datatrove has it."""
     lines = batch.lines
     low, high = batch.words_within(lines)
     first, last = batch.edges(lines)
