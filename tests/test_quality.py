@@ -426,7 +426,39 @@ def test_consistency_does_not_hear_the_order_of_pages(scores, seed):
     topic = np.arange(len(scores)) % 3
     order = np.random.default_rng(seed).permutation(len(scores))
     one, other = quality.consistency(scores, topic), quality.consistency(np.array(scores)[order], topic[order])
-    assert one.within.value == pytest.approx(other.within.value) and one.between.value == pytest.approx(other.between.value)
+    assert one.within.value == pytest.approx(other.within.value)
+    assert one.between.value == pytest.approx(other.between.value, abs=1e-6)  # a root of what is left of two sums
+
+
+@pytest.mark.parametrize("apart", [0, 0.5])  # the standard deviation of the topics' true means, of a page's around them: 1
+@pytest.mark.parametrize(("topics", "each"), [(40, 10), (12, 4)])
+def test_the_intervals_of_consistency_hold_the_truth_nearly_as_often_as_they_say(topics, each, apart):
+    generator, names = np.random.default_rng(0), np.repeat(np.arange(topics), each)
+    centre = apart * np.sqrt(3) * np.linspace(-1, 1, topics) * np.sqrt((topics - 1) / (topics + 1))
+    truth = {"within": 1, "between": apart, "between_share": apart**2 / (apart**2 + 1)}
+    found = [quality.consistency(centre[names] + generator.normal(size=names.size), names, seed=seed) for seed in range(60)]
+    for measure, value in truth.items():
+        intervals = [getattr(one, measure) for one in found]
+        assert np.mean([one.low - 1e-9 <= value <= one.high + 1e-9 for one in intervals]) >= 0.87, measure
+        assert np.mean([one.value for one in intervals]) == pytest.approx(value, abs=0.04 if apart else 0.2), (
+            measure
+        )  # at 0 all errors are upward
+
+
+def test_the_share_between_topics_is_omega_squared_and_nothing_where_topics_differ_by_chance_alone():
+    generator, names = np.random.default_rng(0), np.repeat(np.arange(40), 10)
+    shares = [quality.consistency(generator.normal(size=400), names, seed=seed).between_share for seed in range(20)]
+    assert np.mean([share.value for share in shares]) < 0.03 and all(share.low == 0 for share in shares)
+    found = quality.consistency([1, 2, 3, 5, 6, 10], list("aabbcc"))  # sums of squares: between 43, within 10.5 with 3 degrees of freedom
+    assert found.within.value == pytest.approx(np.sqrt(3.5)) and found.between.value == pytest.approx(np.sqrt((43 - 2 * 3.5) / 6))
+    assert found.between_share.value == pytest.approx((43 - 2 * 3.5) / (53.5 + 3.5))
+
+
+def test_a_topic_may_be_any_value_and_equal_scores_have_no_spread():
+    found = quality.consistency([0.1, 0.5, 0.3, 0.7, 0.2], ["a", None, "a", 3, ("b", 1)])
+    assert found.topics["topic"].tolist() == ["3", "None", "('b', 1)", "a"] and found.topics["pages"].tolist() == [1, 1, 1, 2]
+    even = quality.consistency([0.1] * 6, ["x"] * 3 + [None] * 3)
+    assert even.spread.high == even.within.high == even.between.high == even.between_share.high == 0
 
 
 def test_the_pages_to_read_are_those_on_which_opinions_differ_most():
@@ -476,14 +508,20 @@ def test_a_page_without_an_opinion_is_not_ranked_and_not_graded():
 # --- a classifier from a folder ---------------------------------------------------------------------------------------
 
 
-def test_a_sequence_classifier_plugs_in_from_a_folder(tmp_path):
+def save_tokenizer(folder, **special):
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     vocabulary = {word: n for n, word in enumerate(["[PAD]", "[UNK]", "the", "heron", "buy", "now"])}
     raw = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(tmp_path)
+    PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="[UNK]", **special).save_pretrained(folder)
+
+
+def test_a_sequence_classifier_plugs_in_from_a_folder(tmp_path):
+    from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+    save_tokenizer(tmp_path, pad_token="[PAD]")
     sizes = {"vocab_size": 6, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     for labels in (1, 2):
         BertForSequenceClassification(BertConfig(**sizes, num_labels=labels, max_position_embeddings=64)).save_pretrained(tmp_path)
@@ -501,6 +539,21 @@ def test_a_sequence_classifier_plugs_in_from_a_folder(tmp_path):
         quality.load_classifier(str(tmp_path))
     with pytest.raises(InputError, match="can't be loaded"):
         quality.load_classifier(str(tmp_path / "nowhere"))
+
+
+def test_a_classifier_made_of_a_model_that_writes_pads_with_its_end_token_or_is_told_at_once_that_it_can_not(tmp_path):
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
+    sizes = {"vocab_size": 6, "n_positions": 64, "n_embd": 8, "n_layer": 1, "n_head": 1, "bos_token_id": 0, "eos_token_id": 0}
+    GPT2ForSequenceClassification(GPT2Config(**sizes, num_labels=2)).save_pretrained(tmp_path)
+    found = [PROSE * 5, "the heron buy", "now"]
+    for special in ({"eos_token": "[PAD]"}, {"pad_token": "[PAD]"}):  # the second one's config.json does not know it
+        save_tokenizer(tmp_path, **special)
+        grade = quality.load_classifier(str(tmp_path))
+        np.testing.assert_allclose(grade(found), [grade([text])[0] for text in found], atol=1e-5)
+    save_tokenizer(tmp_path)
+    with pytest.raises(InputError, match="its tokenizer has no token to pad with; name one as pad_token"):
+        quality.load_classifier(str(tmp_path))
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

@@ -33,8 +33,8 @@ class Consistency(Report):
     ----------
     spread : standard deviation over all pages
     within : standard deviation around the middle of the page's topic (pooled over topics): 0 where a topic's pages are equally good
-    between : standard deviation of the topics' means, each topic counting by its pages
-    between_share : share of the variance that lies between topics (eta squared): 1 where the topic says all about quality
+    between : standard deviation of the topics' means, each topic counting by its pages, less what the pages' own spread adds to it
+    between_share : share of the variance that lies between topics (omega squared): 1 where the topic says all about quality
     topics : DataFrame with topic, pages, mean, spread, low and high (quartiles)
     """
 
@@ -60,10 +60,13 @@ class Consistency(Report):
 def consistency(quality: ArrayLike, topics: Sequence[Any] | NDArray[Any], *, seed: int = 0) -> Consistency:
     """How far pages are from the middle of their topic, and topics from one another.
 
+    The mean of a few pages differs from topic to topic even where quality does not, so what chance adds is taken off. It is taken
+    for alike in all topics: where small topics spread much more than large ones, too little is taken off, and the reverse.
+
     Parameters
     ----------
     quality : array of shape (n_pages,)
-    topics : the topic of each page, any values; topics of one page have no spread and count only between
+    topics : the topic of each page, any values, known by how they print; topics of one page have no spread and count only between
     seed : of the bootstrap, which draws pages anew within each topic
 
     Raises
@@ -73,11 +76,11 @@ def consistency(quality: ArrayLike, topics: Sequence[Any] | NDArray[Any], *, see
 
     References
     ----------
-    Pooled standard deviation and eta squared as in a one-way analysis of variance (Fisher 1925).
+    Hays (1963), "Statistics for psychologists": omega squared, in a one-way analysis of variance.
     """
     import pandas as pd
 
-    values, names = np.asarray(quality, float), np.asarray(topics)
+    values, names = np.asarray(quality, float), [str(topic) for topic in topics]
     if len(values) != len(names):
         raise InputError(f"quality: {len(values):,} scores but {len(names):,} topics; give one a page")
     if len(values) < 2 or not np.isfinite(values).all():
@@ -87,38 +90,37 @@ def consistency(quality: ArrayLike, topics: Sequence[Any] | NDArray[Any], *, see
     values, inverse = values[order], inverse[order]
     count = np.bincount(inverse)
     first = np.cumsum(count) - count
+    found = _variances(values, inverse, count)
+    # drawing again within a topic of n pages shrinks its variance by (n - 1)/n, which the stretch makes good, and adds it to that
+    # between: so the error is of the draws around their own mean, put around the value found
+    middle = (np.bincount(inverse, values) / count)[inverse]
+    stretched = middle + (values - middle) * np.sqrt(count / np.maximum(count - 1, 1))[inverse]
     generator = np.random.default_rng(seed)
-    drawn = np.array([
-        _measures(values[first[inverse] + generator.integers(0, count[inverse])], inverse, count) for _ in range(RESAMPLES)
-    ])  # fmt: skip
-    found = _measures(values, inverse, count)
-    # drawing again within a topic of n pages shrinks its variance by (n - 1)/n and adds it to that between: the error is of the
-    # draws around their own mean, put around the value found
-    error = 1.96 * drawn.std(axis=0, ddof=1)
-    upper = (np.inf, np.inf, np.inf, 1.0)
-    estimates = [Estimate(float(v), max(0.0, float(v - e)), float(min(v + e, u))) for v, e, u in zip(found, error, upper, strict=True)]
+    drawn = [_variances(stretched[first[inverse] + generator.integers(0, count[inverse])], inverse, count) for _ in range(RESAMPLES)]
+    error = 1.96 * np.std(drawn, axis=0, ddof=1)
+    # roots are taken last: near nought a root is so steep that an interval of roots misses the truth
+    low, high = np.maximum(found - error, 0), np.maximum(found + error, 0)
+    bounds = np.column_stack([np.maximum(found, 0), low, high])
+    spread, within, between = (Estimate(*row) for row in np.sqrt(bounds[:3]).tolist())
+    share = Estimate(*np.minimum(bounds[3], 1).tolist())
     groups = np.split(values, first[1:])
     table = pd.DataFrame({
         "topic": [str(label) for label in labels], "pages": count, "mean": [float(g.mean()) for g in groups],
         "spread": [float(g.std(ddof=1)) if len(g) > 1 else 0.0 for g in groups],
         "low": [float(np.quantile(g, 0.25)) for g in groups], "high": [float(np.quantile(g, 0.75)) for g in groups],
     })  # fmt: skip
-    spread, within, between, share = estimates
     return Consistency(spread, within, between, share, table.sort_values("mean", ascending=False, kind="stable").reset_index(drop=True))
 
 
-def _measures(values: Floats, inverse: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[float, float, float, float]:
+def _variances(values: Floats, inverse: NDArray[np.int64], count: NDArray[np.int64]) -> Floats:
+    """The variance of all pages, that within topics, that between their means, and the latter's share: below 0 where chance took more."""
+    values = values - values[0]  # so that equal scores are equal to the last digit
     means = np.bincount(inverse, values) / count
-    inside = float(((values - means[inverse]) ** 2).sum())
-    outside = float((count * (means - values.mean()) ** 2).sum())
-    free = max(len(values) - len(count), 1)
-    total = inside + outside
-    return (
-        float(values.std(ddof=1)),
-        float(np.sqrt(inside / free)),
-        float(np.sqrt(outside / len(values))),
-        outside / total if total > 0 else 0.0,
-    )
+    within = float(((values - means[inverse]) ** 2).sum()) / max(len(values) - len(count), 1)
+    outside = float((count * (means - values.mean()) ** 2).sum()) if len(count) > 1 else 0.0
+    between = (outside - (len(count) - 1) * within) / len(values)
+    total = between + within
+    return np.array([values.var(ddof=1), within, between, between / total if total > 0 else 0.0])
 
 
 # --- opinions beside one another ---------------------------------------------------------------------------------------
