@@ -262,7 +262,8 @@ def test_a_benchmark_of_questions_is_a_reference(tmp_path):
 
 
 def test_the_choices_of_a_benchmark_are_read_in_every_shape(tmp_path):
-    for name, choices in {"list": ["a bee", "a wasp"], "hub": {"text": ["a bee", "a wasp"], "label": ["A", "B"]}}.items():
+    both = ["a bee", "a wasp"]
+    for name, choices in {"list": both, "hub": {"text": both, "label": ["A", "B"]}, "letters": dict(zip("AB", both, strict=True))}.items():
         path = tmp_path / f"{name}.jsonl"
         path.write_text("\n".join(json.dumps({"question": f"Which buzzes {n}?", "choices": choices}) for n in range(3)))
         assert _pages_or_items(path, None, 0)["text"][0] == "Which buzzes 0?\na bee\na wasp"

@@ -61,6 +61,35 @@ def best(found, row):
         ({"query": "Which?", "choices": np.array(["x y", "z"]), "answer": 0}, "Which?", ("x y", "z"), "x y"),
         ({"problem": "2 + 2 =", "answer": "4"}, "2 + 2 =", (), "4"),
         ({"sentence": "only a text", "answer": None, "choices": None}, "only a text", (), ""),
+        # the six exams of the paper, as their files hold them
+        ({"question": "Which?", "subject": "law", "choices": ["w", "x", "y", "z"], "answer": 3}, "Which?", ("w", "x", "y", "z"), "z"),
+        ({"id": "a", "question": {"stem": "Which?", "choices": [{"text": "x", "label": "1"}, {"text": "y", "label": "2"}]},
+          "answerKey": "2"}, "Which?", ("x", "y"), "y"),
+        ({"question": "Why?", "mc1_targets": {"choices": ["so", "no"], "labels": [0, 1]}}, "Why?", ("so", "no"), "no"),
+        ({"question": "Why?", "mc1_targets": {"so": 1, "no": 0}}, "Why?", ("so", "no"), "so"),
+        ({"Type": "A", "Question": "Why?", "Best Answer": "so", "Correct Answers": "so; thus"}, "Why?", (), "so"),
+        ({"sentence": "Ann, not Eve, so _ ate.", "option1": "Ann", "option2": "Eve", "answer": "1"}, "Ann, not Eve, so _ ate.",
+         ("Ann", "Eve"), "Ann"),
+        ({"ctx": "She sits", "endings": ["and flies.", "and reads."], "label": "1"}, "She sits", ("and flies.", "and reads."),
+         "and reads."),
+        ({"question": "2 + 2?", "answer": "2 + 2 = 4\n#### 4"}, "2 + 2?", (), "2 + 2 = 4\n#### 4"),
+        # passages, and what else is common
+        ({"context": "Rain fell.", "question": "What fell?", "answers": {"text": ["Rain", "rain"], "answer_start": [0, 0]}},
+         "Rain fell.\nWhat fell?", (), "Rain"),
+        ({"article": "Rain fell.", "question": "It _ .", "options": ["fell", "rose"], "answer": "B"}, "Rain fell.\nIt _ .",
+         ("fell", "rose"), "rose"),
+        ({"passage": "Passage: Rain fell.", "question": "did rain fall", "answer": True}, "Rain fell.\ndid rain fall", (), ""),
+        ({"question": "Rain fell. What fell?", "context": "Rain fell."}, "Rain fell. What fell?", (), ""),
+        ({"goal": "Boil", "sol1": "heat it", "sol2": "cool it", "label": 1}, "Boil", ("heat it", "cool it"), "cool it"),
+        ({"question": "Six times seven?", "answer": 42.0}, "Six times seven?", (), "42"),
+        ({"sentence": "a film seen", "label": 1}, "a film seen", (), ""),
+        ({"question": "Which?", "options": {"A": "x", "B": "y"}, "answer": "B"}, "Which?", ("x", "y"), "y"),
+        ({"question": "Which?", "choices": ["x", "y", "z"], "label": "3"}, "Which?", ("x", "y", "z"), "z"),
+        ({"question": "Which?", "choices": ["3", "4"], "answer": 4}, "Which?", ("3", "4"), "4"),
+        ({"QUESTION": "Which?", "A": "x", "B": "y", "Answer": "(B)"}, "Which?", ("x", "y"), "y"),
+        ({"question_stem": "Which?", "choices": {"text": np.array(["x", "y"]), "label": np.array(["A", "B"])}, "answerKey": "B"},
+         "Which?", ("x", "y"), "y"),
+        ({"instruction": "Translate.", "input": "chat", "output": "cat"}, "Translate.\nchat", (), "cat"),
     ],
 )  # fmt: skip
 def test_items_of_every_common_shape_are_read(row, question, choices, answer):
@@ -70,6 +99,54 @@ def test_items_of_every_common_shape_are_read(row, question, choices, answer):
 
 def test_an_answer_stands_in_the_blank():
     assert leakage.load_items([{"question": "A ____ keeps time.", "answer": "metronome"}]).told(0) == "A metronome keeps time."
+    one = {"sentence": "Ann ate, as _ was hungry.", "option1": "Ann", "option2": "Eve", "answer": "2"}
+    assert leakage.load_items([one]).told(0) == "Ann ate, as Eve was hungry."
+    assert leakage.load_items([{"prompt": "for _ in x:", "answer": "pass"}]).told(0) == "for _ in x: pass"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "told"),
+    [
+        ("Is North up?", "No", "Is North up? No"),
+        ("Rain or snow, what is white?", "snow", "Rain or snow, what is white?"),
+        ("北京在哪里", "北京", "北京在哪里"),
+    ],
+)
+def test_only_an_answer_whose_words_the_question_holds_is_not_said_again(question, answer, told):
+    assert leakage.load_items([{"question": question, "answer": answer}]).told(0) == told
+
+
+def test_a_benchmark_that_counts_its_choices_from_one_does_so_in_every_item():
+    offered = {"answerA": "ill", "answerB": "well", "answerC": "out"}
+    rows = [{"context": f"Ann, {n}.", "question": "How?", **offered, "label": n} for n in "123"]
+    assert leakage.load_items(rows).answers == ("ill", "well", "out")
+    assert leakage.load_items([{**row, "label": int(row["label"]) - 1} for row in rows]).answers == ("ill", "well", "out")
+
+
+def test_a_page_that_holds_the_passage_of_an_item_leaks():
+    rng = np.random.default_rng(0)
+    passage = prose(rng, 60)
+    for name in ("passage", "context", "article"):
+        items = leakage.load_items([{name: passage, "question": "Does it rain?", "answer": True}])
+        assert leakage.find(pages([f"{prose(rng, 40)} {passage} {prose(rng, 40)}"]), items).leaked == 1
+
+
+def test_benchmarks_with_one_file_name_are_called_by_their_folders_too(tmp_path):
+    for place in ("a/gsm/test.jsonl", "b/gsm/test.jsonl", "arc/test.jsonl", "one/mmlu.jsonl"):
+        file = tmp_path / place
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"question": f"Which {place}?"}))
+    assert leakage.load_items(tmp_path / "a" / "gsm" / "test.jsonl").benchmarks == ("test",)
+    two = leakage.load_items(tmp_path / "a/gsm/test.jsonl", tmp_path / "arc/test.jsonl")
+    assert two.benchmarks == ("gsm/test", "arc/test") and two.ids == ("test.jsonl#1",) * 2
+    assert leakage.load_items(tmp_path).benchmarks == ("a/gsm/test", f"{tmp_path.name}/arc/test", "b/gsm/test", "mmlu")
+
+
+def test_an_id_that_its_benchmark_had_before_gets_its_row():
+    rows = [{"id": "a", "question": "Which?"}, {"id": "a", "question": "Which?"}, {"id": "a", "question": "What?"},
+            {"id": "a", "benchmark": "other", "question": "What?"}]  # fmt: skip
+    items = leakage.load_items(rows)
+    assert list(zip(items.benchmarks, items.ids, strict=True)) == [("items", "a"), ("items", "a~2"), ("other", "a")]
 
 
 def test_the_bundled_benchmark_is_read_whole():

@@ -1,23 +1,24 @@
 """What must stay unseen: benchmark items from files of any common shape, as question, choices and answer.
 
 Benchmarks come as JSON lines, CSV, Parquet or hub datasets, and each names its fields its own way. The first of the known names
-that holds text is taken; a letter or a number for an answer is looked up among the choices; labels such as "Question:" that
-stand in no leaked copy are cut.
+that holds text is taken, in capitals or not; a passage that the question is about stands before it; a letter or a number for an
+answer is looked up among the choices; labels such as "Question:" that stand in no leaked copy are cut.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hare_lab.choices import choices_of
+from hare_lab.choices import choices_of, plain
 from hare_lab.dedup.words import words
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
@@ -25,13 +26,20 @@ from hare_lab.priors import Priors
 if TYPE_CHECKING:
     import pandas as pd
 
-QUESTION = ("question", "text", "prompt", "query", "problem", "goal", "sentence", "stem", "ctx", "passage")
-ANSWER = ("answer", "gold", "answerKey", "label", "target")
+PASSAGE = ("passage", "context", "article", "paragraph", "story")
+QUESTION = ("question", "text", "prompt", "query", "problem", "goal", "sentence", "stem", "ctx", "question_stem", "instruction", "input",
+            *PASSAGE)  # fmt: skip
+ANSWER = ("answer", "gold", "answerkey", "label", "target", "cop", "answers", "best_answer", "correct_answer", "output", "solution",
+          "response")  # fmt: skip
+CLASSES = ("gold", "answerkey", "label", "target", "cop")  # a number here is the place of a choice or of a class, never the answer itself
+JUDGED = ("mc1_targets", "mc2_targets")  # TruthfulQA's choices, each marked right (1) or wrong (0)
 BLANK = re.compile(r"_{2,}")
+GAP = re.compile(r"(?<!\w)_(?!\w)")  # the blank of WinoGrande and RACE, elsewhere a sign like others
 _LEAD = re.compile(r"^\s*(?:question|q|passage|context|problem)\s*:\s*", re.IGNORECASE)
 _TAIL = re.compile(r"\s*\b(?:answer|a)\s*:\s*$", re.IGNORECASE)
 _LISTED = re.compile(r"\n?\s*choices:\s*(?=\(?A[.)])", re.IGNORECASE)
 _LETTER = re.compile(r"(?:^|\n)\s*\(?[A-H][.)]\s+")
+_MARK = re.compile(r"\(?([A-J])[.)]?")
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,9 @@ class Items:
         question, answer = self.questions[row], self.answers[row]
         if answer and BLANK.search(question):
             return BLANK.sub(lambda _: answer, question)
-        if answer and answer in question:
+        if answer and self.choices[row] and len(GAP.findall(question)) == 1:
+            return GAP.sub(lambda _: answer, question)
+        if answer and answer in question and f" {' '.join(words(answer))} " in f" {' '.join(words(question))} ":
             return question
         return f"{question} {answer}".strip()
 
@@ -95,8 +105,10 @@ def load_items(*sources: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]]
     ----------
     sources : paths (file, folder or glob of JSONL, JSON, CSV, Parquet, Arrow or text, each also compressed), "hf:owner/name",
         or rows in memory, as a sequence of dictionaries or a DataFrame
-        A row needs a question under one of the names in `QUESTION`; choices and an answer are read where there are any. The
-        row's `benchmark` names it, else the file does; its `id` names the item, else its place does.
+        A row needs a question under one of the names in `QUESTION`; choices and an answer are read where there are any, and a
+        passage under one of the names in `PASSAGE` is put before the question. The row's `benchmark` names it, else the file
+        does, with its folder where two files have one name; its `id` names the item, else its place does. An id that its
+        benchmark had before gets the number of its row, as in `corpus.load`: "a~2".
 
     Returns
     -------
@@ -111,24 +123,37 @@ def load_items(*sources: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]]
     """
     if not sources:
         raise InputError("leakage: no benchmark to look for; name at least one file of items")
-    found: dict[tuple[str, ...], tuple[str, str, str, tuple[str, ...], str]] = {}
+    asked: dict[tuple[Any, ...], tuple[str, str, Asked]] = {}
+    names = _names(sources)
     for source in sources:
         count, fields = 0, ""
-        for where, name, row in _rows(source):
-            question, choices, answer = _read(row)
+        for where, name, row in _rows(source, names):
+            own = _lowered(row)
+            one = _read(own)
             fields = fields or ", ".join(map(str, row))
-            if not question:
+            if not one.question:
                 continue
             count += 1
-            benchmark = _said(row.get("benchmark")) or name
-            item = _said(row.get("id")) or where.replace(" line ", "#").replace(" row ", "#")
-            found.setdefault((benchmark, question, *choices, answer), (item, benchmark, question, choices, answer))
+            benchmark = _said(own.get("benchmark")) or name
+            item = _said(own.get("id")) or where.replace(" line ", "#").replace(" row ", "#")
+            asked.setdefault((benchmark, *one), (where.rpartition(" ")[2], item, one))
         if not count:
             what = source if isinstance(source, str | Path) else "rows in memory"
             raise InputError(
                 f"benchmark {what}: no item has a text; name the question's field one of {', '.join(QUESTION)}"
                 f"{f' (this benchmark has: {fields})' if fields else ''}"
             )
+    first = _counted_from((benchmark, one) for (benchmark, *_), (*_, one) in asked.items())
+    found: dict[tuple[str, ...], tuple[str, str, str, tuple[str, ...], str]] = {}
+    seen: set[tuple[str, str]] = set()
+    for (benchmark, *_), (number, item, one) in asked.items():
+        answer = _answer(one, first.get(benchmark))
+        if (benchmark, one.question, *one.choices, answer) in found:
+            continue
+        while (benchmark, item) in seen:  # the same id again: its row keeps it apart
+            item = f"{item}~{number}"
+        seen.add((benchmark, item))
+        found[benchmark, one.question, *one.choices, answer] = (item, benchmark, one.question, one.choices, answer)
     return Items(*(tuple(column) for column in zip(*found.values(), strict=True)))
 
 
@@ -137,7 +162,30 @@ def benchmark_files(priors: Priors) -> list[str]:
     return [name if name.startswith("hf:") else str(priors.find(name)) for name in priors.leakage.benchmarks]
 
 
-def _rows(source: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def _names(sources: Iterable[Any]) -> dict[Path, str]:
+    """What the benchmark in each file is called: as the file (or folder, of a file "data"), after as many folders as tell all apart."""
+    from hare_lab.corpus.files import expand
+
+    alike: dict[str, dict[Path, Path]] = {}
+    for source in sources:
+        if isinstance(source, str | Path) and not str(source).startswith("hf:"):
+            for file in expand(str(source)):
+                called, home = file.name.split(".")[0], file.parent.resolve()
+                if called == "data":
+                    called, home = file.parent.name or home.name, home.parent
+                alike.setdefault(called, {})[file] = home
+    names: dict[Path, str] = {}
+    for called, homes in alike.items():
+        places, deep = set(homes.values()), 0
+        while len({home.parts[len(home.parts) - deep :] for home in places}) < len(places):
+            deep += 1
+        names |= {file: "/".join((*home.parts[len(home.parts) - deep :], called)) for file, home in homes.items()}
+    return names
+
+
+def _rows(
+    source: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]], names: Mapping[Path, str]
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Where a row stands, what its benchmark is called where it does not say, and the row."""
     import pandas as pd
 
@@ -160,12 +208,11 @@ def _rows(source: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]]) -> It
             yield where, name.removeprefix("hf:"), row
         return
     for file in expand(name):
-        called = file.parent.name if file.name.split(".")[0] == "data" else file.name.split(".")[0]
         for where, row in read_file(file, file.name):
             problem = row.get(PROBLEM)
             if isinstance(problem, Problem):
                 raise InputError(f"benchmark {problem.sentence}; mend or remove the line")
-            yield where, called, row
+            yield where, names[file], row
 
 
 def _said(value: Any) -> str:
@@ -175,31 +222,101 @@ def _said(value: Any) -> str:
     return "" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value).strip()
 
 
-def _read(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:
-    """Question, choices and answer of a row of any known shape, labels cut."""
-    question = next((str(row[name]) for name in QUESTION if isinstance(row.get(name), str) and str(row[name]).strip()), "")
-    choices, labels = choices_of(row)
+class Asked(NamedTuple):
+    """A row as it was read, the answer still as the row says it: a text, the place of a choice, or its label."""
+
+    question: str
+    choices: tuple[str, ...]
+    labels: tuple[str, ...]
+    answer: str | int | None
+
+
+def _lowered(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields by their names in lower case, "Best Answer" as `best_answer`; those of a nested question (CommonsenseQA) beside them."""
+    fields = {str(name): value for name, value in row.items()}
+    fields = {**{name.strip().lower().replace(" ", "_"): value for name, value in fields.items()}, **fields}
+    nested = fields.get("question")
+    return {**fields, "question": None, **_lowered(nested)} if isinstance(nested, Mapping) else fields
+
+
+def _read(row: Mapping[str, Any]) -> Asked:
+    """Question, choices and answer of a row of any known shape, its names in lower case; labels cut."""
+    name = next((name for name in QUESTION if _text(row, name)), "")
+    question = _text(row, name)
+    judged = _judged(row)
+    choices, labels = (tuple(judged), ()) if judged else choices_of(row)
     listed = _LISTED.search(question)
     if listed and (not choices or all(len(choice) == 1 for choice in choices)):  # the options stand inside the text
         options = [part.strip() for part in _LETTER.split("\n" + _TAIL.sub("", question[listed.end() :]))]
         question, choices, labels = question[: listed.start()], tuple(part for part in options if part), ()
     question = _TAIL.sub("", _LEAD.sub("", question)).strip()
-    return question, choices, _answer(row, choices, labels)
+    if name == "instruction":  # Alpaca's task, and what it is to be done with
+        question = f"{question}\n{_text(row, 'input')}".strip()
+    passage = "" if name in PASSAGE else next((_text(row, name) for name in PASSAGE if _text(row, name)), "")
+    if passage and passage not in question:
+        question = f"{_LEAD.sub('', passage)}\n{question}".strip()
+    right = next((choice for choice, mark in judged.items() if mark == 1), None)
+    return Asked(question, choices, labels, right or _said_right(row, choices))
 
 
-def _answer(row: Mapping[str, Any], choices: tuple[str, ...], labels: tuple[str, ...]) -> str:
-    """The right answer as text: an index or a letter is looked up among the choices."""
+def _judged(row: Mapping[str, Any]) -> dict[str, Any]:
+    """TruthfulQA's choices and whether each is right, from {choice: 0 or 1} or from the hub's lists of both; empty where there are none."""
+    found: Mapping[str, Any] = next((row[name] for name in JUDGED if isinstance(row.get(name), Mapping)), {})
+    if "choices" in found and "labels" in found:
+        found = dict(zip(plain(found["choices"]), plain(found["labels"]), strict=False))
+    return {str(choice).strip(): mark for choice, mark in found.items()}
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    return row[name].strip() if isinstance(row.get(name), str) else ""
+
+
+def _said_right(row: Mapping[str, Any], choices: tuple[str, ...]) -> str | int | None:
+    """What the first field that tells of an answer says; of several answers (SQuAD) the first."""
     for name in ANSWER:
         value = row.get(name)
-        if value is None or isinstance(value, bool) or (isinstance(value, str) and not value.strip()):
-            continue
-        if isinstance(value, str) and value.strip() in choices:
+        if isinstance(value, Mapping):
+            value = value.get("text", value.get("value"))
+        value = plain(value)
+        if isinstance(value, list | tuple):
+            value = next((one for one in value if isinstance(one, str | int | float)), None)
+        if isinstance(value, str) and value.strip():
             return value.strip()
-        key = str(value).strip()
-        if choices:
-            at = labels.index(key) if key in labels else int(key) if key.isdecimal() else "ABCDEFGH".find(key) if len(key) == 1 else -1
-            if 0 <= at < len(choices):
-                return choices[at]
-        if isinstance(value, str):
-            return key
-    return ""
+        if isinstance(value, float):
+            value = int(value) if value.is_integer() else value if math.isfinite(value) else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and (choices or name not in CLASSES):
+            if not choices or (str(value) in choices and not 0 <= value < len(choices)):
+                return str(value)
+            if isinstance(value, int) and 0 <= value <= len(choices):
+                return value
+    return None
+
+
+def _counted_from(asked: Iterable[tuple[str, Asked]]) -> dict[str, int]:
+    """Whether a benchmark counts its choices from 0 or from 1, where its answers show it: one is 0, or one is as many as the choices."""
+    first: dict[str, int] = {}
+    for benchmark, one in asked:
+        key = str(one.answer)
+        if one.choices and key.isdecimal() and not (isinstance(one.answer, str) and key in one.choices):
+            if int(key) == 0:
+                first[benchmark] = 0
+            elif int(key) == len(one.choices):
+                first.setdefault(benchmark, 1)
+    return first
+
+
+def _answer(one: Asked, first: int | None) -> str:
+    """The right answer as text: a number, counted from `first` where that is known, or a letter is looked up among the choices."""
+    key = "" if one.answer is None else str(one.answer)
+    if not one.choices or (isinstance(one.answer, str) and key in one.choices):
+        return key
+    mark = _MARK.fullmatch(key)
+    if key in one.labels and not (key.isdecimal() and first == 0):
+        at = one.labels.index(key)
+    elif key.isdecimal():
+        at = int(key) - (first or 0)
+    else:
+        at = ord(mark[1]) - ord("A") if mark else -1
+    if 0 <= at < len(one.choices):
+        return one.choices[at]
+    return key if isinstance(one.answer, str) else ""
