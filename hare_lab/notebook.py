@@ -101,7 +101,8 @@ def control(draw: Callable[..., Any], **widgets: Any) -> None:
 
     Parameters
     ----------
-    draw : function of the widgets' values, by name, returning a figure
+    draw : function of the widgets' values, by name
+        Returns a figure; or a figure and what to show under it, such as a `table`.
     widgets : ipywidgets with a `value`
     """
     from IPython.display import display
@@ -110,14 +111,23 @@ def control(draw: Callable[..., Any], **widgets: Any) -> None:
     def values() -> dict[str, Any]:
         return {name: widget.value for name, widget in widgets.items()}
 
+    def drawn() -> tuple[Any, Any]:
+        found = draw(**values())
+        return found if isinstance(found, tuple) else (found, None)
+
     def redraw(_: Any) -> None:
-        _redraw(shown, draw(**values()))
+        figure, note = drawn()
+        _redraw(shown, figure)
+        if under:
+            under.update(note)
 
     still = ", ".join(f"{name}: {readable(value)}" for name, value in values().items())
     controls = VBox(list(widgets.values()))._repr_mimebundle_()
     display({**controls, "text/plain": f"{still} (run this cell to move it)"}, raw=True)
     # a figure shown as itself has no `display_id`, and could never be replaced; its MIME bundle has one
-    shown = display(draw(**values())._repr_mimebundle_(), raw=True, display_id=True)
+    figure, note = drawn()
+    shown = display(figure._repr_mimebundle_(), raw=True, display_id=True)
+    under = display(note, display_id=True) if note is not None else None
     for widget in widgets.values():
         widget.observe(redraw, names="value")
 

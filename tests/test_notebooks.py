@@ -264,6 +264,29 @@ def test_a_control_shows_its_figure_at_once_and_replaces_it_when_moved(monkeypat
     assert list(between) == ["text/html"] and "321px" in between["text/html"]  # JupyterLab's renderer would keep the first
 
 
+def test_what_a_control_shows_under_its_figure_moves_with_it(monkeypatch):
+    import plotly.graph_objects as go
+    import plotly.io
+    from ipywidgets import IntSlider
+
+    under = []
+
+    class Handle:
+        def update(self, shown, raw=False):
+            under.extend([] if raw else [shown.data])
+
+    def display(shown, *, raw=False, display_id=False):
+        under.extend([] if raw else [shown.data])
+        return Handle() if display_id else None
+
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr(plotly.io.renderers, "default", "plotly_mimetype")
+    slider = IntSlider(value=3, min=0, max=9)
+    notebook.control(lambda k: (go.Figure(), notebook.table([[f"<page {k}>"]])), k=slider)
+    slider.value = 7
+    assert ["&lt;page 3&gt;" in under[0], "&lt;page 7&gt;" in under[1], len(under)] == [True, True, 2]
+
+
 def test_what_a_reader_clicks_is_what_is_graded(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append(bundle))
