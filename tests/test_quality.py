@@ -376,6 +376,19 @@ def test_the_good_pages_are_the_bundled_ones_or_a_path(tmp_path):
         reference(statement)
 
 
+def test_the_fingerprint_of_the_good_pages_changes_with_a_page_and_not_with_the_time_of_the_file(tmp_path):
+    def told():
+        return quality.reference_fingerprint(priors.Priors(quality=priors.Quality(good=str(tmp_path / "good.jsonl"))))
+
+    path = Path(few("good.jsonl", [PROSE] * 20, tmp_path))
+    first = told()
+    os.utime(path, (0, 0))
+    assert told() == first and re.fullmatch("[0-9a-f]{16}", first)
+    few("good.jsonl", [PROSE] * 19 + [PROSE.replace("heron", "stork")], tmp_path)  # as many bytes
+    assert told() != first
+    assert quality.reference_fingerprint(priors.default()) not in (first, told())
+
+
 def test_good_pages_are_known_by_their_text_for_the_rows_of_two_files_have_the_same_names():
     found = [f"{(PROSE, MENU)[n % 2]} {n}" for n in range(60)]
     good = [f"{PROSE} Another {n}" for n in range(30)]

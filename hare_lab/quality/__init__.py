@@ -13,13 +13,13 @@ Method, sources and what was tried: docs/quality.md.
 from hare_lab.quality.classifier import load_classifier
 from hare_lab.quality.consistency import Agreement, Consistency, agreement, auc, auc_interval, consistency, disagreements, to_grade
 from hare_lab.quality.evidence import evidence
-from hare_lab.quality.fitting import Fitted, fit, train
+from hare_lab.quality.fitting import FEWEST, Fitted, fit, train
 from hare_lab.quality.rules import RULES, Rule, RuleReport, check_rules
 from hare_lab.quality.scorer import Explanation, Scorer
-from hare_lab.quality.scores import QualityReport, Scores, reference, score
+from hare_lab.quality.scores import QualityReport, Scores, reference, reference_fingerprint, score
 
 __all__ = [
-    "RULES", "Agreement", "Consistency", "Explanation", "Fitted", "QualityReport", "Rule", "RuleReport", "Scorer", "Scores",
+    "FEWEST", "RULES", "Agreement", "Consistency", "Explanation", "Fitted", "QualityReport", "Rule", "RuleReport", "Scorer", "Scores",
     "agreement", "auc", "auc_interval", "check_rules", "consistency", "disagreements", "evidence", "fit", "load_classifier",
-    "reference", "score", "to_grade", "train",
+    "reference", "reference_fingerprint", "score", "to_grade", "train",
 ]  # fmt: skip

@@ -118,6 +118,24 @@ def _examples(source: str, column: str | None) -> Dataset:
     return corpus.load(source).pages
 
 
+def reference_fingerprint(priors: Priors) -> str:
+    """16 hexadecimal digits that change with any page the priors name as good, so that a run sees a file that was edited in its place.
+
+    A hub name stands for itself, as in `corpus.fingerprint`: pages that were scored once are not fetched again.
+
+    Raises
+    ------
+    InputError
+        As `reference` does.
+    """
+    import hashlib
+    import json
+
+    name = priors.quality.good
+    told = name if name.startswith("hf:") else json.dumps(list(reference(priors)["text"]))
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
 def _enough(pages: Dataset, name: str) -> Dataset:
     if len(pages) < FEWEST:
         raise InputError(f'quality: the good pages "{name}" are {len(pages)}, and a scorer learns from {FEWEST} or more; name more of them')
