@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -227,6 +228,66 @@ def test_every_copied_question_is_found_and_its_page_goes(done):
     assert all(
         pages[id][start:end] == text for id, start, end, text in zip(leaks["id"], leaks["start"], leaks["end"], leaks["found"], strict=True)
     )
+
+
+# --- notebook 03 on other corpora -------------------------------------------------------------------------------------
+
+
+def judging(folder, found, priors=None):
+    """A run of these texts that came as far as notebook 03, and a function that executes it and gives the text that each cell shows."""
+    from hare_lab.run import open_run
+
+    run = open_run("small", profile="small", corpus="mine.jsonl", priors=priors, root=folder)
+    rows = {"id": [f"p{n}" for n in range(len(found))], "text": found, "title": [f"<b>{n}" for n in range(len(found))]}
+    mapped = Dataset.from_dict({**rows, "nearest_cluster": [n % 2 for n in range(len(found))]})
+    vectors = np.random.default_rng(0).normal(size=(len(found), 384)).astype(np.float32)
+    clusters = pd.DataFrame({"cluster": [0, 1], "name": ["even", "odd"], "size": [1, 1]})
+    run.make("mapped", lambda: mapped)
+    run.make("vectors", lambda: vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    run.make("topics", lambda: clusters)
+
+    def shown():
+        (page,) = [path for path in notebooks() if path.name.startswith("03")]
+        cells = nbformat.read(run.execute(page), as_version=4).cells
+        return ["\n".join(str(out.get("data", "")) for out in cell.get("outputs", [])) for cell in cells]
+
+    return run, shown
+
+
+def plain(count):
+    pages = [page["text"].replace("?", ".") for page in texts.sample_truth() if page["language"] == "en"]
+    return pages[:count]
+
+
+@pytest.mark.parametrize("count", [3, 120])
+def test_notebook_03_judges_a_corpus_that_asks_nothing_however_small(tmp_path, count):
+    _, shown = judging(tmp_path, plain(count))
+    cells = shown()
+    (best,) = [cell for cell in cells if "rules_failed</th>" in cell and "quality</th>" in cell]
+    assert best.count("<tr>") == 1 + min(count, 6) and re.search(r">[01]\.\d{3}<", best)
+    assert any("your taste is left out here" in cell for cell in cells)
+
+
+def test_notebook_03_learns_a_taste_from_the_pages_that_ask_most_and_least(tmp_path):
+    _, shown = judging(tmp_path, [text + " Why?" * (n % 3) for n, text in enumerate(plain(120))])
+    assert any("Taught with **30** pages that ask" in cell for cell in shown())
+
+
+def test_notebook_03_scores_again_when_a_good_page_was_changed_in_its_place(tmp_path):
+    good, statement = tmp_path / "good.jsonl", tmp_path / "mine.yaml"
+    pages = [{"text": page["text"]} for page in texts.sample_pages()][-30:]
+    statement.write_text("name: mine\nquality:\n  good: good.jsonl\n  rules: {c4_sentences: 17, fineweb_repeated_chars: .inf}\n")
+    good.write_text("".join(json.dumps(page) + "\n" for page in pages))
+    run, shown = judging(tmp_path / "runs", plain(60), statement)
+    cells = shown()
+    made = run.entry("scores").made
+    # the control starts at the thresholds of the priors, so that nothing has changed yet
+    assert any("sentences: 17, repeated: 1 (" in cell and "0 pages fall that passed, and 0 pass" in cell for cell in cells)
+    shown()
+    assert run.entry("scores").made == made
+    good.write_text("".join(json.dumps(page) + "\n" for page in [{"text": "Another page, that is good."}, *pages[1:]]))
+    shown()
+    assert run.entry("scores").made != made
 
 
 # --- what the notebooks call ------------------------------------------------------------------------------------------
