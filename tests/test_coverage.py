@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,29 @@ def test_a_corpus_against_itself_lacks_little(sample):
     found = coverage.cover(pages, vectors, coverage.from_pages(labelled, vectors))
     assert found.report.divergence.value < 0.05 and found.report.other.value < 0.1
     assert np.mean(np.array(found.placed["topic"][:]) == truth) > 0.8
+
+
+def test_pages_that_a_reference_has_not_seen_belong_to_its_topics(sample):
+    pages, vectors, truth = sample
+    order = np.random.default_rng(0).permutation(len(pages))
+    seen, unseen = np.array_split(order, 2)
+    half = pages.select(seen).add_column("topic", truth[seen].tolist())
+    topic = coverage.place(vectors[unseen], coverage.from_pages(half, vectors[seen])).topic
+    assert np.mean(topic == -1) <= 0.1
+
+
+def test_pages_of_the_topics_that_a_benchmark_asks_about_are_not_other(sample):
+    _, vectors, truth = sample
+    reference = coverage.load_reference(ROOT / "data" / "benchmark" / "items.jsonl")
+    ids = np.array([*(topic.id for topic in reference.topics), "other"])
+    placed = ids[coverage.place(vectors, reference).topic]
+    assert np.mean(placed == "other") <= 0.15 and np.mean(placed == truth) >= 0.6
+
+
+def test_a_floor_of_pages_too_few_to_tell_is_that_of_unrelated_descriptions(sample, everyday):
+    _, vectors, _ = sample
+    few = replace(everyday, kind="pages", floor=0.01)
+    assert coverage.place(vectors[:9], few).floor == coverage.place(vectors[:9], everyday).floor
 
 
 def test_a_benchmark_of_questions_is_a_reference(tmp_path):

@@ -166,8 +166,8 @@ def _strangers(vectors: NDArray[np.float32], reference: Reference) -> tuple[NDAr
     unrelated = topic_scores(others.points[whole], others)[~np.eye(len(whole), dtype=bool)]
     middle = float(np.median(unrelated))
     spread = max(1e-6, 1.4826 * float(np.median(np.abs(unrelated - middle))))  # as a standard deviation, were they normal
-    if reference.floor is not None:  # pages say themselves how far their topics reach
-        return np.empty((len(vectors), 0), dtype=np.float32), reference.floor, spread
+    if reference.floor is not None:  # pages say themselves how far their topics reach; where they are few, too far
+        return np.empty((len(vectors), 0), dtype=np.float32), max(reference.floor, middle + FLOOR * spread), spread
     strangers = (_centres(others) @ _centres(reference).T).max(axis=1) < SAME
     return topic_scores(vectors, others)[:, strangers], middle + FLOOR * spread, spread
 

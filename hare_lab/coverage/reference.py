@@ -50,7 +50,8 @@ class Reference:
         What the point stands for: a phrase of the description, or a page's title.
     kind : "taxonomy" or "pages"
     floor : float or None
-        The similarity below which a page is in no topic; None takes that of unrelated descriptions (see `place`).
+        The similarity that 95 % of a reference's own pages reach. A page below it is in no topic, nor is one below that of
+        unrelated descriptions, which alone counts where this is None (see `place`).
     model : what embedded the points, as `embedding.embed` takes it; what else they are compared with is embedded the same way
     unlabelled : pages that say nothing of what they are about, which are left out
     """
@@ -141,7 +142,7 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     owner = np.concatenate([np.full(len(rows), at) for at, rows in enumerate(points)])
     found = [_from_group(name, share) for name, share in zip(order, shares, strict=True)]
     stacked = np.concatenate(points)
-    own = np.concatenate([_top_mean(vectors[group == at] @ rows.T) for at, rows in enumerate(points)])
+    own = np.concatenate([_held_out(vectors[group == at], seed) for at in range(len(order))])
     return Reference(
         tuple(found), stacked, owner, tuple(order[at] for at in owner), "pages", model=model, floor=float(np.quantile(own, 0.05)),
         unlabelled=len(pages) - len(known),
@@ -246,6 +247,16 @@ def _centres(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
 def _top_mean(likeness: NDArray[np.float32]) -> NDArray[np.float32]:
     """The mean of the three largest of each row, as a page's score is made of (see `placing.topic_scores`)."""
     return np.asarray(np.sort(likeness, axis=1)[:, -3:].mean(axis=1))
+
+
+def _held_out(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """What each page scores for its topic by the points of the half of the pages that it is not in; none for a page alone.
+
+    By points made of the page itself it would score as no new page of the topic can.
+    """
+    halves = np.array_split(np.random.default_rng(seed).permutation(len(rows)), 2)
+    seen = [(rows[one], rows[other]) for one, other in (halves, halves[::-1]) if len(one) and len(other)]
+    return np.concatenate([np.empty(0, dtype=np.float32), *(_top_mean(one @ _centres(other, seed).T) for one, other in seen)])
 
 
 def _from_group(name: str, share: float) -> Topic:
