@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as arrays
 from hare_lab import corpus, coverage, embedding, figures, texts
 from hare_lab.clustering.neighbours import unit
 from hare_lab.coverage import measures, placing
+from hare_lab.coverage import reference as references
 from hare_lab.coverage.placing import topic_scores
 from hare_lab.coverage.reference import _pages_or_items
 from hare_lab.errors import InputError
@@ -293,6 +294,55 @@ def test_the_choices_of_a_benchmark_are_read_in_every_shape(tmp_path):
         assert _pages_or_items(path, None, 0)["text"][0] == "Which buzzes 0?\na bee\na wasp"
 
 
+def by_length(found):
+    """A model that tells texts apart by their length alone."""
+    return np.eye(8, dtype=np.float32)[[len(text) % 8 for text in found]]
+
+
+def items(path, key, n=40, **columns):
+    """A benchmark with its questions under `key`."""
+    path.write_text("".join(json.dumps({key: "x" * (row + 1), **{k: v(row) for k, v in columns.items()}}) + "\n" for row in range(n)))
+    return path
+
+
+@pytest.mark.parametrize(("key", "column"), [("ctx", None), ("goal", None), ("prompt", None), ("text", None), ("stem", "stem"), ("q", "q")])
+def test_items_are_read_with_their_choices_whatever_their_question_is_called(tmp_path, key, column):
+    path = items(tmp_path / "items.jsonl", key, endings=lambda row: ["a bee", "a wasp"])
+    assert _pages_or_items(path, column, 0)["text"][0] == "x\na bee\na wasp"
+
+
+def test_the_key_to_the_answers_is_no_topic(tmp_path, monkeypatch):
+    answers = {"choices": lambda row: ["a", "b", "c", "d"], "label": lambda row: row % 4}
+    keyed = items(tmp_path / "keyed.jsonl", "question", **answers, category=lambda row: f"t{row % 2}")
+    found = coverage.load_reference(keyed, model=by_length)
+    assert [topic.id for topic in found.topics] == ["t0", "t1"] and found.named_by == 'its column "category"'
+    monkeypatch.setattr(references, "_clusters", lambda pages, *_: [f"c{row % 2}" for row in range(len(pages))])
+    found = coverage.load_reference(items(tmp_path / "bare.jsonl", "question", **answers), model=by_length)
+    assert [topic.id for topic in found.topics] == ["c0", "c1"] and found.named_by == "clusters of its pages"
+
+
+def test_the_report_names_the_column_that_the_topics_come_from():
+    pages, vectors, reference = labelled(["a", "b"] * 15)
+    report = coverage.cover(pages.add_column("id", [str(row) for row in range(30)]), vectors, reference).report
+    assert 'Topics of the reference by its column "label".' in report.summary() and "its column &quot;label&quot;" in report._repr_html_()
+    assert report.to_dict()["named_by"] == 'its column "label"'
+
+
+def test_a_reference_of_one_cluster_is_refused(monkeypatch):
+    monkeypatch.setattr(references, "_clusters", lambda pages, *_: ["all"] * len(pages))
+    with pytest.raises(InputError, match="30 pages of the reference are one cluster"):
+        labelled(["a"] * 30)
+
+
+def test_what_is_wanted_is_counted_in_the_tokens_that_are_asked_for(tmp_path, monkeypatch):
+    counted = []
+    monkeypatch.setattr(corpus, "token_counts", lambda found, tokenizer="": counted.append(tokenizer) or np.ones(len(found), int))
+    path = items(tmp_path / "items.jsonl", "text", topic=lambda row: f"t{row % 2}")
+    coverage.load_reference(path, model=by_length)
+    coverage.load_reference(path, model=by_length, tokenizer="some")
+    assert counted == ["", "some"]
+
+
 def labelled(labels, by=None):
     """A reference of 16-letter pages with these labels, in two groups of vectors."""
     pages = Dataset.from_dict({"text": ["sixteen letters."] * len(labels), "label": labels})
@@ -326,7 +376,7 @@ def test_the_report_says_how_many_pages_of_the_reference_were_left_out():
     assert report.unlabelled == 10 and "without a label, left out: 10." in report.summary()
     assert "without a label, left out</td>" in report._repr_html_()
     _, _, whole = labelled(["a", "b"] * 15)
-    assert "label" not in (report := coverage.cover(own, vectors, whole).report).summary() + report._repr_html_()
+    assert "without a label" not in (report := coverage.cover(own, vectors, whole).report).summary() + report._repr_html_()
 
 
 def test_too_few_labels_are_named():

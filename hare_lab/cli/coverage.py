@@ -38,8 +38,9 @@ def coverage(
         taxonomy = statement.find(statement.taxonomy)
         own = Path(reference).exists() and taxonomy.samefile(reference)  # only their own taxonomy is the one that the priors weigh
         wanted = coverages.load_reference(
-            reference, weights=statement.topics if own else None, by=by, column=column, model=model, seed=seed
-        )
+            reference, weights=statement.topics if own else None, by=by, column=column, tokenizer=statement.tokenizer, model=model,
+            seed=seed,
+        )  # fmt: skip
         loaded = corpora.load(corpus, column=column, limit=limit, seed=seed)
         pages, (aside, told_aside) = loaded.pages, set_aside(loaded)
         vectors = embedding.embed(pages, model=model).vectors

@@ -164,6 +164,7 @@ def _report(
         other=Estimate(float(other["have"]), float(other["low"]), float(other["high"])),
         missing_tokens=int(topics["gap_tokens"].clip(lower=0).sum()), floor=placement.floor,
         curve=tuple((r, e.value, e.low, e.high) for r, e in curve), unlabelled=reference.unlabelled,
+        named_by=reference.named_by,
     )  # fmt: skip
 
 

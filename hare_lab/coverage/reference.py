@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 OWN_OTHER = "other of the reference"  # a topic of a reference of pages that calls it `other`, the name of what is in no topic
 FEWEST = 20  # pages or items below which shares say nothing
 GROUPS = ("topic", "subject", "label", "benchmark", "category")  # columns that name what a page of a reference is about
+# Where the text of a page or item stands; the first that a reference has is read.
+TEXTS = ("text", "question", "prompt", "query", "problem", "goal", "sentence", "stem", "ctx", "passage")
 MOST_GROUPS = 500
 CENTRES = 12  # points that stand for a topic of many pages
 _PART = re.compile(r"[:;,.]| and ")
@@ -54,6 +56,7 @@ class Reference:
         unrelated descriptions, which alone counts where this is None (see `place`).
     model : what embedded the points, as `embedding.embed` takes it; what else they are compared with is embedded the same way
     unlabelled : pages that say nothing of what they are about, which are left out
+    named_by : what a reference of pages takes its topics from, in words: a column or clusters; "" for a taxonomy
     """
 
     topics: tuple[Topic, ...]
@@ -64,6 +67,7 @@ class Reference:
     floor: float | None = None
     model: Any = None
     unlabelled: int = 0
+    named_by: str = ""
 
     @property
     def wanted(self) -> NDArray[np.float64]:
@@ -100,7 +104,9 @@ def from_taxonomy(found: Sequence[Topic], weights: Mapping[str, float] | None = 
     )
 
 
-def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None = None, model: Any = None, seed: int = 0) -> Reference:
+def from_pages(
+    pages: Dataset, vectors: NDArray[np.float32], *, by: str | None = None, tokenizer: str = "", model: Any = None, seed: int = 0
+) -> Reference:
     """A corpus, or the items of a benchmark, as a reference: its topics in the shares that they have there.
 
     Parameters
@@ -108,22 +114,24 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     pages : Dataset with `text` and perhaps `title`
     vectors : float32 array (n_pages, dim) of unit rows, in the order of the pages
     by : column that says what a page is about
-        None takes the first of topic, subject, label, benchmark and category that the pages have, else finds clusters. A page
-        whose value is missing or blank is left out; what the column calls "other" is wanted like the rest, as the topic
-        "other of the reference".
+        None takes the first of topic, subject, label, benchmark and category that the pages have, else finds clusters; where
+        there are choices, `label` is the key to the answers and not taken. A page whose value is missing or blank is left out;
+        what the column calls "other" is wanted like the rest, as the topic "other of the reference".
+    tokenizer : as `corpus.token_counts` takes it, and as `cover` is given it; empty counts bytes
     model : what made the vectors; None is the bundled one
 
     Raises
     ------
     InputError
-        If there are fewer than 20 pages or pages with a label, no such column, or the column names one topic for all or hundreds
-        for few.
+        If there are fewer than 20 pages or pages with a label, no such column, the column names one topic for all or hundreds
+        for few, or all pages are one cluster.
     """
     if len(pages) < FEWEST:
         raise InputError(f"the reference has {len(pages)} pages; shares need at least {FEWEST}, so give a larger one or a taxonomy")
     if by is not None and by not in pages.column_names:
         raise InputError(f'the reference has no column "{by}" (it has {", ".join(pages.column_names)}); name one of them')
-    column = by or next((name for name in GROUPS if name in pages.column_names and _usable(_labels(pages, name))), None)
+    groups = [name for name in GROUPS if name != "label" or not _offered(pages)]
+    column = by or next((name for name in groups if name in pages.column_names and _usable(_labels(pages, name))), None)
     labels = _clusters(pages, vectors, seed) if column is None else _labels(pages, column)
     known = np.flatnonzero([label is not None for label in labels])
     if len(known) < FEWEST:
@@ -132,11 +140,16 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     if column is not None and not _usable(labels):
         raise InputError(f'the reference names {len(set(names))} topics in "{column}"; a column of 2 to {MOST_GROUPS} is needed')
     counts = Counter(names)
+    if len(counts) < 2:
+        raise InputError(
+            f"the {len(pages)} pages of the reference are one cluster, of which nothing can be missing; give more of them, name a column "
+            "of topics (--by), or give a taxonomy"
+        )
     order = sorted(counts, key=lambda name: (-counts[name], name))
     number = {name: at for at, name in enumerate(order)}
     group = np.array([number[name] for name in names])
     vectors = np.asarray(vectors)[known]
-    tokens = corpus.token_counts(pages["text"][:]).astype(float)[known]
+    tokens = corpus.token_counts(pages["text"][:], tokenizer).astype(float)[known]
     shares = np.bincount(group, weights=tokens, minlength=len(order)) / tokens.sum()
     points = [_centres(vectors[group == at], seed) for at in range(len(order))]
     owner = np.concatenate([np.full(len(rows), at) for at, rows in enumerate(points)])
@@ -145,17 +158,18 @@ def from_pages(pages: Dataset, vectors: NDArray[np.float32], *, by: str | None =
     own = np.concatenate([_held_out(vectors[group == at], seed) for at in range(len(order))])
     return Reference(
         tuple(found), stacked, owner, tuple(order[at] for at in owner), "pages", model=model, floor=float(np.quantile(own, 0.05)),
-        unlabelled=len(pages) - len(known),
+        unlabelled=len(pages) - len(known), named_by="clusters of its pages" if column is None else f'its column "{column}"',
     )  # fmt: skip
 
 
 def load_reference(
-    source: str | Path, *, weights: Mapping[str, float] | None = None, by: str | None = None, column: str | None = None, model: Any = None,
-    seed: int = 0,
+    source: str | Path, *, weights: Mapping[str, float] | None = None, by: str | None = None, column: str | None = None,
+    tokenizer: str = "", model: Any = None, seed: int = 0,
 ) -> Reference:  # fmt: skip
-    """A reference from a file: a taxonomy (.yaml), or whatever `corpus.load` reads; items of a benchmark have a `question`.
+    """A reference from a file: a taxonomy (.yaml), or whatever `corpus.load` reads, be it pages or items of a benchmark.
 
-    `column` holds the text of its pages, where they have one of that name.
+    `column` holds the text, where there is one of that name, else the first of `TEXTS` does. The rest as for `from_taxonomy` and
+    `from_pages`.
 
     Raises
     ------
@@ -165,32 +179,42 @@ def load_reference(
     if str(source).lower().endswith((".yaml", ".yml")):
         return from_taxonomy(texts.taxonomy(source), weights, model=model)
     pages = _pages_or_items(source, column, seed)
-    return from_pages(pages, embed(pages, model=model).vectors, by=by, model=model, seed=seed)
+    return from_pages(pages, embed(pages, model=model).vectors, by=by, tokenizer=tokenizer, model=model, seed=seed)
 
 
 def _pages_or_items(source: str | Path, column: str | None, seed: int) -> Dataset:
     """Pages as they are; the items of a benchmark with their choices under the question."""
     import pyarrow as pa
 
-    if column is not None:
-        with suppress(InputError):  # the corpus's column need not be the reference's
-            return corpus.load(source, column=column, seed=seed).pages
-    try:
-        return corpus.load(source, seed=seed).pages
-    except InputError as lacks_text:
-        try:
-            pages = corpus.load(source, column="question", seed=seed).pages
-        except InputError as lacks_question:
-            if str(lacks_question) == str(lacks_text):  # the file itself is at fault
-                raise
-            raise InputError(
-                f'the reference {source} holds no page with "text" and no item with "question"; give one that does, or a taxonomy in YAML'
-            ) from lacks_question
-    offered = [name for name in CHOICES if name in pages.column_names]
-    if not offered:
+    pages = _read(source, column, seed)
+    if not (offered := _offered(pages)):
         return pages
     joined = ["\n".join([row["text"], *choices_of(row)[0]]) for row in pages.select_columns(["text", *offered])]
     return with_columns(pages, {"text": pa.array(joined, pa.string())})
+
+
+def _read(source: str | Path, column: str | None, seed: int) -> Dataset:
+    """The rows of a source by the first column of text that it has."""
+    if column is not None:
+        with suppress(InputError):  # the corpus's column need not be the reference's
+            return corpus.load(source, column=column, seed=seed).pages
+    first = ""
+    for name in TEXTS:
+        try:
+            return corpus.load(source, column=name, seed=seed).pages
+        except InputError as lacks:
+            if str(lacks) == first:  # the file itself is at fault
+                raise
+            first = first or str(lacks)
+    names = ", ".join(f'"{name}"' for name in TEXTS[1:])
+    raise InputError(
+        f'the reference {source} holds no page with "text" and no item with {names}; name its column of text, or give a taxonomy in YAML'
+    )
+
+
+def _offered(pages: Dataset) -> list[str]:
+    """The columns that hold choices, as the items of a benchmark do."""
+    return [name for name in CHOICES if name in pages.column_names]
 
 
 def _weighted(found: Sequence[Topic], weights: Mapping[str, float]) -> tuple[Topic, ...]:

@@ -39,6 +39,7 @@ class CoverageReport(Report):
     floor : similarity from which a page fits a topic by itself; with its neighbours' word it may lie below
     curve : rows of (radius, covered, low, high), for the slider of notebook 04
     unlabelled : pages of the reference that were left out, since they say nothing of what they are about
+    named_by : what a reference of pages takes its topics from: a column or clusters; "" for a taxonomy
     """
 
     title: ClassVar[str] = "Coverage"
@@ -58,6 +59,7 @@ class CoverageReport(Report):
     floor: float
     curve: tuple[tuple[float, float, float, float], ...] = ()
     unlabelled: int = 0
+    named_by: str = ""
 
     def table(self) -> pd.DataFrame:
         """The curve of coverage over the radius: columns radius, covered, low, high."""
@@ -67,10 +69,11 @@ class CoverageReport(Report):
 
     def summary(self) -> str:
         """One line for a terminal."""
+        named_by = f" Topics of the reference by {self.named_by}." if self.named_by else ""
         left_out = f" {LEFT_OUT.capitalize()}: {self.unlabelled:,}." if self.unlabelled else ""
         return (
             f"{self.pages:,} pages against {self.topics} topics: {self.empty_topics} empty, {self.other.value:.0%} of the tokens in none, "
-            f"divergence {self.divergence.value:.2f}, {self.missing_tokens:,} tokens missing.{left_out}"
+            f"divergence {self.divergence.value:.2f}, {self.missing_tokens:,} tokens missing.{named_by}{left_out}"
         )
 
     def _repr_html_(self) -> str:
@@ -78,6 +81,7 @@ class CoverageReport(Report):
             (words, str(value) if isinstance(value := getattr(self, name), Estimate) else round(value, 2)) for name, words in _WORDS.items()
         ]
         rows += [("topics with no page at all", self.empty_topics), ("tokens missing in all topics", self.missing_tokens)]
+        rows += [("topics of the reference by", self.named_by)] if self.named_by else []
         rows += [(LEFT_OUT, self.unlabelled)] if self.unlabelled else []
         caption = f"{self.title} of {self.topics:,} topics ({self.reference}) by {self.pages:,} pages"
         return html_table(rows, ("measure", "value (95 % interval)"), caption)
