@@ -22,6 +22,7 @@ from hare_lab.priors import DATA
 from hare_lab.yaml_files import UNREADABLE
 
 OTHER = "other"  # a page of none of a taxonomy's topics
+HEAVIEST = 1e300  # weight of a topic, so that the sum of any number of them is finite
 TIERS = ("reference", "ordinary", "thin", "junk")
 DUPLICATE_KINDS = ("exact", "near", "semantic")
 LEAK_KINDS = ("verbatim", "edited", "reworded")
@@ -156,7 +157,8 @@ def taxonomy(path: str | Path = DATA / "taxonomy" / "everyday.yaml") -> list[Top
     Raises
     ------
     InputError
-        If the file is missing or malformed, a topic lacks an id or a description, its id is `other`, or an id stands twice.
+        If the file is missing or malformed, a topic lacks an id or a description, its id is `other`, an id stands twice, or a weight
+        is not from 0 to 1e300.
     """
     source = Path(path)
     try:
@@ -175,7 +177,7 @@ def taxonomy(path: str | Path = DATA / "taxonomy" / "everyday.yaml") -> list[Top
     found: list[Topic] = []
     for entry in _topics(content, source):
         children = _topics(entry, source) if entry.get("topics") is not None else None
-        parent = str(entry.get("name", "")) if children is not None else ""
+        parent = _name(entry, "") if children is not None else ""
         found += [_topic(leaf, parent, source) for leaf in (children if children is not None else [entry])]
     if not found:
         raise InputError(f'{source}: holds no topic; list them under "topics"')
@@ -290,6 +292,14 @@ def _topic(leaf: dict[str, Any], parent: str, source: Path) -> Topic:
     if leaf["id"] == OTHER:
         raise InputError(f'{source}: a topic has the id "{OTHER}", which is what pages of no topic are called; give it another id')
     weight = leaf.get("weight", 1)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-        raise InputError(f'{source}: topic "{leaf["id"]}" has the weight {weight}; a weight is a number of zero or more')
-    return Topic(leaf["id"], str(leaf.get("name", leaf["id"])), leaf["description"], float(weight), parent)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= HEAVIEST:
+        raise InputError(
+            f'{source}: topic "{leaf["id"]}" has the weight {weight}; a weight is a number of zero or more, {HEAVIEST:g} at most'
+        )
+    return Topic(leaf["id"], _name(leaf, leaf["id"]), leaf["description"], float(weight), parent)
+
+
+def _name(entry: Mapping[str, Any], otherwise: str) -> str:
+    """What an entry is called; `otherwise` where the name is left out or blank."""
+    name = entry.get("name")
+    return str(name) if name is not None and str(name).strip() else otherwise

@@ -226,6 +226,11 @@ def test_a_broken_row_is_named_by_file_line_and_field(tmp_path, rows, words):
         ("topics: [{id: a, description: x}, {id: a, description: y}]", "twice"),
         ("topics: [{id: a}]", "no description"),
         ("topics: [{id: a, description: x, weight: -1}]", "weight"),
+        (
+            "topics: [{id: a, description: x, weight: 1.0e+308}, {id: b, description: y, weight: 1.0e+308}]",
+            "zero or more, 1e\\+300 at most",
+        ),
+        (f"topics: [{{id: a, description: x, weight: 1{'0' * 400}}}]", "zero or more, 1e\\+300 at most"),
         ("topics: [{name: Science, topics: [physics, biology]}]", 'no list "topics"'),
         ("topics: [{id: caf\udce9, description: x}]", "byte 17 is not UTF-8"),
         ("[", "not valid YAML"),
@@ -237,6 +242,13 @@ def test_a_broken_taxonomy_is_one_sentence(tmp_path, text, words):
     path.write_text(text, errors="surrogateescape")
     with pytest.raises(InputError, match=words):
         texts.taxonomy(path)
+
+
+@pytest.mark.parametrize("name", ["name: ''", "name: ' '", "name:", "name: null"])
+def test_a_topic_with_a_blank_name_goes_by_its_id_and_a_blank_parent_by_none(tmp_path, name):
+    path = tmp_path / "t.yaml"
+    path.write_text(f"topics:\n- {{id: bread, description: baking, {name} }}\n- {name}\n  topics: [{{id: rye, description: grain}}]")
+    assert [(topic.name, topic.parent) for topic in texts.taxonomy(path)] == [("bread", ""), ("rye", "")]
 
 
 def test_a_folder_is_no_taxonomy(tmp_path):
