@@ -306,8 +306,7 @@ def _gap_words(topics: pd.DataFrame) -> str:
     """The finding: how many topics have less than half of what was wanted, or what the widest gap is."""
     short = topics[topics["have"] < topics["wanted"] / 2]
     if len(short):
-        noun = f"{look.number(len(short))} of {look.number(len(topics))} topics"
-        return f"{noun} {'has' if len(short) == 1 else 'have'} less than half of what was wanted"
+        return f"{look.among(len(short), len(topics), 'topic')} {'has' if len(short) == 1 else 'have'} less than half of what was wanted"
     if (topics["gap"] <= 0).all():
         return "No topic lacks anything"
     widest = topics.iloc[0]
