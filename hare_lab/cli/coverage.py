@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hare_lab.cli.options import Column, Corpus, Limit, Model, PriorsFile, Seed, refuse
 from hare_lab.cli.results import results, say, set_aside
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet takes for the beginning of one
 
 
 def coverage(
@@ -37,18 +42,18 @@ def coverage(
         statement = load(priors) if priors else default()
         taxonomy = statement.find(statement.taxonomy)
         own = Path(reference).exists() and taxonomy.samefile(reference)  # only their own taxonomy is the one that the priors weigh
+        loaded = corpora.load(corpus, column=column, limit=limit, seed=seed)  # first: a wrong path costs nothing yet
         wanted = coverages.load_reference(
             reference, weights=statement.topics if own else None, by=by, column=column, tokenizer=statement.tokenizer, model=model,
             seed=seed,
         )  # fmt: skip
-        loaded = corpora.load(corpus, column=column, limit=limit, seed=seed)
         pages, (aside, told_aside) = loaded.pages, set_aside(loaded)
         vectors = embedding.embed(pages, model=model).vectors
         found = coverages.cover(pages, vectors, wanted, name=Path(reference).name, tokenizer=statement.tokenizer, seed=seed)
         datasets.disable_progress_bars()  # two files are written in no time
         found.placed.to_parquet(folder / "placed.parquet")
         found.gaps.to_parquet(folder / "gaps.parquet", index=False)
-        found.gaps.to_csv(folder / "gaps.csv", index=False)
+        _for_spreadsheets(found.gaps).to_csv(folder / "gaps.csv", index=False)
         drawn = {
             "coverage_bars": figures.wanted_and_have(found.gaps),
             "coverage_treemap": figures.coverage_treemap(found.gaps),
@@ -58,5 +63,15 @@ def coverage(
         (folder / "report.json").write_text(
             json.dumps({**found.report.to_dict(), "set_aside": aside}, ensure_ascii=False, indent=2), encoding="utf-8"
         )
+    unused = f"\nThe topics' weights in {priors} were not used: they are for {taxonomy}, and the reference is {reference}."
+    told_unused = unused if priors and statement.topics and not own else ""
     files = ", ".join((*(f"{name}.html" for name in drawn), "gaps.parquet", "gaps.csv", "placed.parquet", "report.json"))
-    say(f"{found.report.summary()}{told_aside}\nResults in {out}: {files}")
+    say(f"{found.report.summary()}{told_aside}{told_unused}\nResults in {out}: {files}")
+
+
+def _for_spreadsheets(gaps: pd.DataFrame) -> pd.DataFrame:
+    """The ledger in cells that a spreadsheet shows as they are: ids in one line, and no text that it would compute as a formula."""
+    cells = gaps.assign(nearest=["; ".join(map(str, ids)) for ids in gaps["nearest"]])
+    for column in ("topic", "name", "description", "parent", "nearest"):
+        cells[column] = [f"'{text}" if str(text).startswith(FORMULA) else text for text in cells[column]]
+    return cells
