@@ -15,7 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from hare_lab import corpus, coverage, embedding, figures, texts
+import hare_lab
+from hare_lab import corpus, coverage, embedding, figures, notebook, texts
+from hare_lab.cli.coverage import _for_spreadsheets
+from hare_lab.cli.coverage import coverage as coverage_command
 from hare_lab.clustering.neighbours import unit
 from hare_lab.coverage import measures, placing
 from hare_lab.coverage import reference as references
@@ -23,6 +26,7 @@ from hare_lab.coverage.placing import topic_scores
 from hare_lab.coverage.reference import _pages_or_items
 from hare_lab.errors import InputError
 from hare_lab.figures.coverage import OVER, UNDER
+from hare_lab.run.reports import decode, encode
 from hare_lab.texts import Topic
 
 ROOT = Path(__file__).parent.parent
@@ -167,6 +171,20 @@ def test_a_reference_remembers_what_embedded_it(tmp_path):
     model = lambda found: np.eye(8, dtype=np.float32)[[len(text) % 8 for text in found]]  # noqa: E731
     (tmp_path / "r.jsonl").write_text("".join(json.dumps({"text": "x" * n, "topic": f"t{n % 4}"}) + "\n" for n in range(1, 41)))
     assert coverage.load_reference(tmp_path / "r.jsonl", model=model).model is model
+
+
+def test_density_counts_the_pages_near_a_topic_and_falls_with_them(sample, everyday, covered):
+    pages, vectors, truth = sample
+    gaps = covered.gaps.set_index("topic")
+    likeness = vectors @ everyday.points.T
+    for number, topic in enumerate(everyday.topics[:5]):
+        near = (likeness[:, everyday.owner == number] >= covered.report.radius).any(axis=1).mean()
+        assert gaps.loc[topic.id, "density"] == pytest.approx(1000 * near)
+    assert gaps.loc["other", "density"] == pytest.approx(1000 * (likeness < covered.report.radius).all(axis=1).mean())
+    for gone in ("cooking", "law"):
+        kept = np.flatnonzero((truth != gone) & (np.array(covered.placed["topic"][:]) != gone))
+        left = coverage.cover(pages.select(kept), vectors[kept], everyday).gaps.set_index("topic")
+        assert left.loc[gone, "density"] < gaps.loc[gone, "density"] / 4
 
 
 # --- measures ---------------------------------------------------------------------------------------------------------
@@ -461,6 +479,43 @@ def test_the_command_writes_the_ledger_and_says_where(tmp_path, sample):
     assert "plotly" in (tmp_path / "out" / "coverage_bars.html").read_text()[:200_000].lower()
 
 
+def tiny(folder, *, topics=2):
+    """A corpus, and a taxonomy of one topic or two, in a folder."""
+    said = {"bread": "Baking bread with flour and yeast.", "stars": "Stars, planets and telescopes."}
+    lines = [f"- {{id: {name}, description: '{text}'}}" for name, text in [*said.items()][:topics]]
+    (folder / "topics.yaml").write_text("\n".join(["topics:", *lines]))
+    (folder / "pages.jsonl").write_text(
+        "".join(json.dumps({"id": f"p{n}", "text": f"Bread needs flour and yeast, loaf {n}."}) + "\n" for n in range(3))
+    )
+
+
+def test_weights_that_are_for_another_taxonomy_are_said_to_be_unused(tmp_path):
+    tiny(tmp_path)
+    (tmp_path / "own.yaml").write_text("taxonomy: topics.yaml\ntopics: {bread: 3}\n")
+    (tmp_path / "other.yaml").write_text("topics: {chess: 3}\n")
+    words = ("pages.jsonl", "--reference", "topics.yaml", "--out", "out", "--priors")
+    own, other = (command(*words, name, folder=tmp_path) for name in ("own.yaml", "other.yaml"))
+    assert own.returncode == other.returncode == 0, own.stderr + other.stderr
+    assert "not used" not in own.stdout and "weights in other.yaml were not used: they are for" in other.stdout
+    assert "the reference is topics.yaml." in other.stdout
+
+
+def test_the_corpus_is_read_before_the_reference_is_embedded(tmp_path, monkeypatch):
+    tiny(tmp_path)
+    monkeypatch.setattr(coverage, "load_reference", lambda *_, **__: pytest.fail("the reference was loaded first"))
+    with pytest.raises(InputError, match=r"none\.jsonl"):
+        coverage_command(str(tmp_path / "none.jsonl"), str(tmp_path / "topics.yaml"), tmp_path / "out")
+
+
+def test_a_ledger_for_spreadsheets_holds_no_formula_and_no_list():
+    link = '=HYPERLINK("http://x")'
+    gaps = pd.DataFrame({"topic": [link, "b"], "name": ["+1", "b"], "description": ["@x", "b"], "parent": ["", "-"], "have": [-1.0, 0.5],
+                         "nearest": [["p1", "p2"], []]})  # fmt: skip
+    cells = _for_spreadsheets(gaps)
+    assert cells["topic"].tolist() == [f"'{link}", "b"] and cells["nearest"].tolist() == ["p1; p2", ""]
+    assert [cells["name"][0], cells["description"][0], cells["parent"][1], cells["have"][0]] == ["'+1", "'@x", "'-", -1.0]
+
+
 # --- figures ----------------------------------------------------------------------------------------------------------
 
 
@@ -520,6 +575,56 @@ def test_a_ledger_read_from_its_own_file_gives_the_same_figure(draw, covered, tm
 def test_subjects_with_few_pages_are_counted(pages, says):
     gaps = pd.DataFrame({"topic": ["a", "b"], "name": ["a", "b"], "parent": "", "pages": pages})
     assert figures.subject_coverage(gaps).layout.meta["title"] == f"{says} fewer than ten pages"
+
+
+def test_the_report_draws_what_is_wanted_and_had_and_a_run_keeps_it(covered):
+    drawn = figures.wanted_and_have(covered.gaps).to_json()
+    assert covered.report.figure().to_json() == drawn
+    assert decode(json.loads(json.dumps(encode(covered.report)))).figure().to_json() == drawn
+
+
+def test_one_is_said_of_one_topic_and_one_page(sample):
+    pages, vectors, _ = sample
+    found = coverage.cover(pages.select([0]), vectors[:1], coverage.from_taxonomy([Topic("a", "Nothing", "of this kind", 1.0, "")]))
+    assert (
+        found.report.summary().startswith("1 page against 1 topic: ")
+        and "of 1 topic (the reference) by 1 page" in found.report._repr_html_()
+    )
+    gaps = found.gaps.assign(have=0.0, low=0.0)
+    assert figures.wanted_and_have(gaps).layout.meta["title"] == "One of one topic has less than half of what was wanted"
+
+
+# --- the notebook's cells ---------------------------------------------------------------------------------------------
+
+
+def cell(words, **names):
+    """What a cell of notebook 04 leaves when it is run alone with these names."""
+    cells = json.loads((ROOT / "notebooks" / "04_coverage.ipynb").read_text(encoding="utf-8"))["cells"]
+    source = next("".join(found["source"]) for found in cells if words in "".join(found["source"]) and found["cell_type"] == "code")
+    exec(source, names)
+    return names
+
+
+@pytest.mark.parametrize("weight", [0.0, 5.0])
+def test_a_taxonomy_of_one_topic_can_be_weighed_anew(monkeypatch, weight):
+    gaps = pd.DataFrame(
+        {"topic": ["a", "other"], "name": ["A", "Other"], "wanted": [1.0, 0.0], "have": [0.4, 0.6], "low": 0.1, "high": 0.9}
+    )
+    monkeypatch.setattr(notebook, "control", lambda *_, **__: None)
+    figure = cell("def reweigh", hare=hare_lab, gaps=gaps)["reweigh"]("a", weight)
+    assert list(figure.data[1].x) == [float(weight > 0)]
+
+
+def test_a_topic_with_no_page_to_show_is_said_to_have_none():
+    gaps = pd.DataFrame({"topic": ["beekeeping", "b"], "nearest": [np.array([], object), np.array(["p"], object)]})
+    cell('gaps.set_index("topic")["nearest"]', hare=hare_lab, gaps=gaps, mapped=Dataset.from_dict({"id": ["p"], "text": ["bees"]}))
+
+
+def test_the_subjects_that_compete_for_other_count_in_what_is_stored():
+    cells = json.loads((ROOT / "notebooks" / "04_coverage.ipynb").read_text(encoding="utf-8"))["cells"]
+    makes = [source for found in cells if "coverage.cover(" in (source := "".join(found["source"]))]
+    assert len(makes) == 2 and all('"outside": outside' in source and '"tokenizer": run.priors.tokenizer' in source for source in makes)
+    assert "text_hash" in makes[0] and placing.SUBJECTS.name in makes[0]
 
 
 def test_tiles_add_up_to_what_is_in_topics(covered):

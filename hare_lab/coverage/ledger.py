@@ -14,7 +14,7 @@ from hare_lab.corpus.pages import with_columns
 from hare_lab.coverage import measures
 from hare_lab.coverage.placing import Placement, place
 from hare_lab.coverage.reference import Reference
-from hare_lab.coverage.report import CoverageReport
+from hare_lab.coverage.report import SHARES, CoverageReport
 from hare_lab.diversity import Estimate, effective_number
 from hare_lab.errors import InputError
 from hare_lab.texts import OTHER
@@ -41,8 +41,9 @@ class Covered:
     placed : Dataset with id, topic (of the reference, or `other`) and topic_similarity, in the order of the pages
     gaps : DataFrame, the gap ledger: one row a topic and one for `other`, the widest gap first
         wanted, have, low, high are shares of the tokens; gap_tokens is what is missing at the corpus' present size
-        (negative: too much); density is pages per 1,000 that reach the floor of the topic; covered the share of what is said
-        of the topic that some page is near to; nearest the ids of the pages that fit it best.
+        (negative: too much); density is pages per 1,000 that are near to what is said of the topic, be they placed there or not
+        (for `other`: near to nothing that is said of any); covered the share of what is said of it that some page is near to;
+        nearest the ids of the pages that fit it best.
     report : CoverageReport
     """
 
@@ -89,7 +90,8 @@ def cover(
     near = measures.near_points(rows, reference.points)
     topic = np.where(placement.topic < 0, len(reference.topics), placement.topic)
     shares, counts = measures.redraw(topic, tokens, len(reference.topics) + 1, seed)
-    gaps = _ledger(ids, placement, topic, tokens, reference, shares, near[1] >= radius)
+    crowd = measures.crowding(rows, reference.points, reference.owner, radius)
+    gaps = _ledger(ids, placement, topic, tokens, reference, shares, near[1] >= radius, crowd)
     report = _report(name, gaps, reference, placement, shares, counts, near, radius)
     return Covered(_placed(pages, placement, reference), gaps, report)
 
@@ -110,6 +112,7 @@ def _ledger(
     reference: Reference,
     shares: NDArray[np.float64],
     near: NDArray[np.bool_],
+    crowd: NDArray[np.int64],
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -119,7 +122,6 @@ def _ledger(
     total = max(float(tokens.sum()), 1.0)
     low, high = measures.share_intervals(shares, pages, len(ids))
     wanted = np.append(reference.wanted, 0.0)
-    crowd = np.append((placement.scores >= placement.floor).sum(axis=0), (placement.scores < placement.floor).all(axis=1).sum())
     said = np.bincount(reference.owner, weights=near[:, 0], minlength=n) / np.bincount(reference.owner, minlength=n)
     best = np.argsort(-placement.scores, axis=0, kind="stable")[:SHOWN].T
     farthest = np.argsort(placement.scores.max(axis=1), kind="stable")
@@ -153,6 +155,7 @@ def _report(
     curve = [(r, _covered(reference, counts, near, r)) for r in RADII]
     other = gaps[gaps["topic"] == OTHER].iloc[0]
     topics = gaps[gaps["topic"] != OTHER]
+    shown = gaps[list(SHARES)].itertuples(index=False, name=None)
     return CoverageReport(
         reference=name, pages=int(gaps["pages"].sum()), tokens=int(gaps["tokens"].sum()), topics=len(topics),
         empty_topics=int((topics["pages"] == 0).sum()),
@@ -164,7 +167,7 @@ def _report(
         other=Estimate(float(other["have"]), float(other["low"]), float(other["high"])),
         missing_tokens=int(topics["gap_tokens"].clip(lower=0).sum()), floor=placement.floor,
         curve=tuple((r, e.value, e.low, e.high) for r, e in curve), unlabelled=reference.unlabelled,
-        named_by=reference.named_by,
+        named_by=reference.named_by, shares=tuple(shown),
     )  # fmt: skip
 
 

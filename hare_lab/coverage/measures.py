@@ -93,6 +93,26 @@ def estimate(value: float, drawn: NDArray[np.float64], least: float = 0.0, most:
     return Estimate(value, max(least, value - error - max(0.0, bias)), min(most, value + error + max(0.0, -bias)))
 
 
+def crowding(vectors: NDArray[np.float32], points: NDArray[np.float32], owner: NDArray[np.int64], radius: float) -> NDArray[np.int64]:
+    """How many pages are near to a topic, be they placed there or not: within `radius` of a point of it.
+
+    Parameters
+    ----------
+    vectors, points : float32 arrays of unit rows
+    owner : int array (n_points,), the topic of each point, ascending from 0 without gaps
+
+    Returns
+    -------
+    int array (n_topics + 1,); the last counts the pages that are near to no topic
+    """
+    starts = np.searchsorted(owner, np.arange(owner[-1] + 1))
+    counts = np.zeros(len(starts) + 1, dtype=np.int64)
+    for start in range(0, len(vectors), BLOCK):
+        near = np.logical_or.reduceat(vectors[start : start + BLOCK] @ points.T >= radius, starts, axis=1)
+        counts += np.append(near.sum(axis=0), (~near.any(axis=1)).sum())
+    return counts
+
+
 def near_points(vectors: NDArray[np.float32], points: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """For each point the pages that lie nearest to it, nearest first.
 

@@ -1,4 +1,4 @@
-"""What `cover` found, as numbers with intervals and as figures."""
+"""What `cover` found, as numbers with intervals and as a figure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hare_lab.report_base import Report, html_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 _WORDS = {
     "divergence": "distance of have from wanted (Jensen-Shannon, 0 to 1 bit)",
@@ -18,6 +19,7 @@ _WORDS = {
     "covered": "share of what the reference says that some page is near to",
     "other": "share of the tokens in no topic of the reference",
 }
+SHARES = ("topic", "name", "wanted", "have", "low", "high")  # columns of the gap ledger that the figure is drawn from
 LEFT_OUT = "pages of the reference without a label, left out"
 
 
@@ -40,6 +42,7 @@ class CoverageReport(Report):
     curve : rows of (radius, covered, low, high), for the slider of notebook 04
     unlabelled : pages of the reference that were left out, since they say nothing of what they are about
     named_by : what a reference of pages takes its topics from: a column or clusters; "" for a taxonomy
+    shares : rows of (topic, name, wanted, have, low, high), in the order of the gap ledger
     """
 
     title: ClassVar[str] = "Coverage"
@@ -60,6 +63,7 @@ class CoverageReport(Report):
     curve: tuple[tuple[float, float, float, float], ...] = ()
     unlabelled: int = 0
     named_by: str = ""
+    shares: tuple[tuple[str, str, float, float, float, float], ...] = ()
 
     def table(self) -> pd.DataFrame:
         """The curve of coverage over the radius: columns radius, covered, low, high."""
@@ -67,13 +71,22 @@ class CoverageReport(Report):
 
         return pd.DataFrame(self.curve, columns=["radius", "covered", "low", "high"])
 
+    def figure(self, theme: str = "screen") -> go.Figure:
+        """What each topic has, beside what was wanted of it."""
+        import pandas as pd
+
+        from hare_lab import figures
+
+        return figures.wanted_and_have(pd.DataFrame(self.shares, columns=list(SHARES)), theme=theme)
+
     def summary(self) -> str:
         """One line for a terminal."""
         named_by = f" Topics of the reference by {self.named_by}." if self.named_by else ""
         left_out = f" {LEFT_OUT.capitalize()}: {self.unlabelled:,}." if self.unlabelled else ""
         return (
-            f"{self.pages:,} pages against {self.topics} topics: {self.empty_topics} empty, {self.other.value:.0%} of the tokens in none, "
-            f"divergence {self.divergence.value:.2f}, {self.missing_tokens:,} tokens missing.{named_by}{left_out}"
+            f"{_plural(self.pages, 'page')} against {_plural(self.topics, 'topic')}: {self.empty_topics} empty, "
+            f"{self.other.value:.0%} of the tokens in none, "
+            f"divergence {self.divergence.value:.2f}, {_plural(self.missing_tokens, 'token')} missing.{named_by}{left_out}"
         )
 
     def _repr_html_(self) -> str:
@@ -83,5 +96,9 @@ class CoverageReport(Report):
         rows += [("topics with no page at all", self.empty_topics), ("tokens missing in all topics", self.missing_tokens)]
         rows += [("topics of the reference by", self.named_by)] if self.named_by else []
         rows += [(LEFT_OUT, self.unlabelled)] if self.unlabelled else []
-        caption = f"{self.title} of {self.topics:,} topics ({self.reference}) by {self.pages:,} pages"
+        caption = f"{self.title} of {_plural(self.topics, 'topic')} ({self.reference}) by {_plural(self.pages, 'page')}"
         return html_table(rows, ("measure", "value (95 % interval)"), caption)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
