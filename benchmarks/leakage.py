@@ -17,6 +17,9 @@ About 15 minutes on 2 cores, most of it vectors of windows (kept in the store) a
 
 *Short* items have fewer than 13 words (question and answer), and at least 5.
 
+*Dumped*: 1,000 items with choices as exams are usually passed on, "question A. ... B. ... Answer: B", mid-post; those whose question has
+fewer than 8 words are counted apart, for no run of words finds them by it.
+
 **False alarms.** Natural posts with any hit. Those that a person who read them calls real (the post quotes the item, or both quote a
 common source) are listed in `REAL` by post and item, and not counted.
 
@@ -89,6 +92,17 @@ def copies(items: Any, rows: Sequence[int], posts: Sequence[str], kind: str, rng
     words = [word for post in posts[:2_000] for word in post.split()]
     told = [edited(items.told(row), words, rng) if kind == "edited" else items.told(row) for row in chosen]
     return Plan([planted(host, text) for host, text in zip(hosts, told, strict=True)], chosen, [kind] * len(chosen))
+
+
+def dumps(items: Any, rows: Sequence[int], posts: Sequence[str], count: int, rng: np.random.Generator) -> Plan:
+    """`count` posts that hold an item with its choices lettered and its answer as a letter."""
+    from hare_lab.leakage.sequences import lettered_choices
+
+    chosen = [rows[i] for i in rng.permutation(len(rows))[:count].tolist()]
+    hosts = [posts[i] for i in rng.permutation(len(posts))[:count].tolist()]
+    right = ["ABCDEFGHIJ"[items.choices[row].index(items.answers[row])] for row in chosen]
+    told = [f"{lettered_choices(items, row)} Answer: {letter}" for row, letter in zip(chosen, right, strict=True)]
+    return Plan([planted(host, text) for host, text in zip(hosts, told, strict=True)], chosen, ["dumped"] * len(chosen))
 
 
 def opening(text: str) -> str:
@@ -222,6 +236,7 @@ def copied(rows: list[int], half: list[str]) -> list[dict[str, Any]]:
         measures.append(
             measure(f"leakage.recall_{kind}", float(got.mean()), target=targets.get(kind), interval=interval(got), how=f"{len(got)} {what}")
         )
+    measures += dumped(items, half)
     found = find(pages(half, rows), items).hits
     at_length = {(b, i) for b, i, n in zip(items.benchmarks, items.ids, words, strict=True) if n >= LONG}
     false, real = alarms(found, at_length)
@@ -240,6 +255,27 @@ def copied(rows: list[int], half: list[str]) -> list[dict[str, Any]]:
     ]  # fmt: skip
     for hit in found.to_dict("records"):
         print("alarm", hit["id"], f"{hit['benchmark']}/{hit['item']}", hit["how"], round(hit["overlap"], 2), hit["words"], flush=True)
+    return measures
+
+
+def dumped(items: Any, half: list[str]) -> list[dict[str, Any]]:
+    """Items with lettered choices and a letter for an answer, and of these the ones with a short question, by the paths of words."""
+    from hare_lab.dedup.words import words
+    from hare_lab.leakage import find
+    from hare_lab.leakage.ngrams import SHORTEST
+
+    rng = np.random.default_rng(REPORTED)  # of its own, so that the copies planted beside these stay the ones they were
+    offered = [row for row in range(len(items)) if 1 < len(items.choices[row]) <= 10 and items.answers[row] in items.choices[row]]
+    short = [row for row in offered if len(words(items.questions[row])) < SHORTEST]
+    measures = []
+    for name, rows, count, what in (
+        ("dumped", offered, 1_000, "items of eval_suite with choices"),
+        ("dumped_short", short, 500, f"of them whose question has fewer than {SHORTEST} words"),
+    ):
+        plan = dumps(items, rows, half, count, rng)
+        got = hits_of(items, plan, find(pages(plan.texts), items).hits)
+        how = f'{len(got):,} {what}, mid-post as "question A. ... B. ... Answer: B"'
+        measures.append(measure(f"leakage.recall_{name}", float(got.mean()), interval=interval(got), how=how))
     return measures
 
 

@@ -331,6 +331,39 @@ def test_pages_without_words_and_in_any_script_pass_through():
     assert found.leaked == 0 and len(found.pages()) == 5
 
 
+@pytest.mark.parametrize("lettered", [True, False])
+def test_a_short_question_is_found_with_its_choices_where_its_answer_stands_apart(lettered):
+    rng = np.random.default_rng(3)
+    rows = [{"id": f"q{n}", "question": prose(rng, 5), "choices": [prose(rng, 1) for _ in range(4)], "answer": 2} for n in range(30)]
+    items = leakage.load_items(rows)
+    shown = [f"{letter}. {choice}" if lettered else choice for letter, choice in zip("ABCD", items.choices[7], strict=True)]
+    dump = f"{prose(rng, 40)} {items.questions[7]} {' '.join(shown)} Answer: C {prose(rng, 40)}"
+    found = leakage.find(pages([dump, f"{prose(rng, 40)} {items.questions[7]} {prose(rng, 40)}"]), items)
+    (hit,) = found.hits.to_dict("records")
+    assert (hit["id"], hit["item"], hit["how"], hit["overlap"]) == ("p0", "q7", "ngram", 1.0)
+    assert hit["found"].startswith(items.questions[7]) and hit["found"].endswith(items.choices[7][-1]) and found.unseen_items == 0
+
+
+def test_a_dump_with_a_word_in_eight_changed_is_found_by_its_choices():
+    rng = np.random.default_rng(5)
+    rows = [{"id": f"q{n}", "question": prose(rng, 6), "choices": [prose(rng, 3) for _ in range(4)], "answer": 0} for n in range(30)]
+    told = f"{rows[4]['question']} {' '.join(f'{letter}) {text}' for letter, text in zip('abcd', rows[4]['choices'], strict=True))}".split()
+    for place in (3, 12, 19):
+        told[place] = "another"
+    found = leakage.find(pages([f"{prose(rng, 40)} {' '.join(told)} Answer: a"]), leakage.load_items(rows))
+    assert list(best(found, 0)) == ["q4"] and best(found, 0)["q4"][0] == "edited"
+
+
+def test_what_very_many_items_share_is_a_hit_of_none_and_counts_for_those_that_stand_there():
+    rng, preamble = np.random.default_rng(6), prose(np.random.default_rng(7), 30)
+    rows = [{"id": f"q{n}", "question": f"{preamble} {prose(rng, 10)}"} for n in range(200)]
+    items = leakage.load_items(rows)
+    found = leakage.find(pages([f"so {preamble} there"] * 20 + [f"so {rows[3]['question']} there"]), items)
+    assert [(hit["id"], hit["item"], hit["overlap"]) for hit in found.hits.to_dict("records")] == [("p20", "q3", 1.0)]
+    few = leakage.find(pages([f"so {preamble} there"]), items.select(range(60)))
+    assert len(few.hits) == 60
+
+
 def test_one_row_for_a_page_and_an_item():
     items = questions(4)
     twice = f"{items.told(0)} and again {items.told(0)}"

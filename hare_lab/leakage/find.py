@@ -20,7 +20,7 @@ from hare_lab.leakage.items import Items
 from hare_lab.leakage.ngrams import BATCH, SHORTEST, RunIndex, lookup, shared_runs
 from hare_lab.leakage.report import COLUMNS, HOW, Leaks
 from hare_lab.leakage.reworded import Vectors, reworded
-from hare_lab.leakage.sequences import Sequences, item_sequences, sequences, spans, weights
+from hare_lab.leakage.sequences import TOLD, Forms, Sequences, item_forms, sequences, spans
 from hare_lab.priors import Leakage
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def find(
     texts, ids = checked(pages)
     if not len(items):
         raise InputError("leakage: there is no item to look for; load a benchmark with load_items")
-    rows, repeated = by_words(texts, items, n)
+    hashes = WordHashes()
+    forms = item_forms(items, hashes)
+    rows, repeated = by_words(texts, forms, n, hashes)
     if vectors is not None:
         if len(vectors.items[0]) != len(items) or vectors.windows.page.max(initial=-1) >= len(texts):
             raise InputError("leakage: the vectors are of other pages or items; pass what embed_windows returned for these")
@@ -72,10 +74,10 @@ def find(
     leak = repeated.copy()
     sure = hits[hits["certain"].to_numpy(dtype=bool)]
     np.maximum.at(leak, sure["row"].to_numpy(np.int64), sure["overlap"].to_numpy(float))
-    short = items.words()
+    short = forms.words.lengths[forms.kinds == TOLD]
     return Leaks(
         hits=hits.drop(columns="row"), ids=tuple(ids), leak=leak, repeated=repeated, n=n, overlap=settings.overlap, pages_in=len(ids),
-        items_in=len(items), short_items=int((short < n).sum()), unseen_items=int((short < SHORTEST).sum()),
+        items_in=len(items), short_items=int((short < n).sum()), unseen_items=int((forms.longest() < SHORTEST).sum()),
         paraphrases=vectors is not None, leaked=int((leak > settings.overlap).sum()), seconds=time.perf_counter() - start,
     )  # fmt: skip
 
@@ -100,21 +102,22 @@ def checked(pages: Dataset) -> tuple[list[str], list[str]]:
     return texts, ids
 
 
-def by_words(texts: Sequence[str], items: Items, n: int) -> tuple[list[pd.DataFrame], np.ndarray]:
-    """The hits of the n-gram and the edited path, and for each page the share of its runs of n words that stand in any item."""
+def by_words(texts: Sequence[str], forms: Forms, n: int, hashes: WordHashes) -> tuple[list[pd.DataFrame], np.ndarray]:
+    """The hits of the n-gram and the edited path, and for each page the share of its runs of n words that stand in any item.
+
+    An item is searched for in each of its forms; the share counts question and answer only, as `ngrams.shares` does.
+    """
     from tqdm.auto import tqdm
 
-    hashes = WordHashes()
-    told, questions = item_sequences(items, hashes)
-    index = edited.SeedIndex(told, questions, hashes)
-    runs = RunIndex(told, questions, n)
-    known = runs.sizes[n][0]
-    weight = weights(told.flat, hashes)
+    index = edited.SeedIndex(forms, hashes)
+    runs = RunIndex(forms, n)
+    keys, owner, _ = runs.sizes[n]
+    known = keys[forms.kinds[owner] == TOLD]
     found: list[pd.DataFrame] = []
     repeated = np.zeros(len(texts))
     for low in tqdm(range(0, len(texts), BATCH), desc="leakage", delay=3, leave=False):
         pages = sequences(texts[low : low + BATCH], hashes)
-        found += [_copied(pages, told, questions, weight, runs, low), _changed(pages, index, low)]
+        found += [_copied(pages, runs, index.weight, low), _changed(pages, index, low)]
         keys, starts = pages.runs(n)
         owner = pages.owners()[starts]
         total = np.bincount(owner, minlength=len(pages))
@@ -123,8 +126,9 @@ def by_words(texts: Sequence[str], items: Items, n: int) -> tuple[list[pd.DataFr
     return found, repeated
 
 
-def _copied(pages: Sequences, told: Sequences, questions: np.ndarray, weight: np.ndarray, runs: RunIndex, low: int) -> pd.DataFrame:
-    """What the runs of n words that a page and an item share cover of the item."""
+def _copied(pages: Sequences, runs: RunIndex, weight: np.ndarray, low: int) -> pd.DataFrame:
+    """What the runs of n words that a page and an item share cover of the item, in each of its forms."""
+    told, questions = runs.forms.words, runs.forms.questions
     at, item, place, size = shared_runs(pages, runs)
     page = pages.owners()[at].astype(np.int64)
     pair, which = np.unique(page * len(told) + item, return_inverse=True)
@@ -152,7 +156,7 @@ def _copied(pages: Sequences, told: Sequences, questions: np.ndarray, weight: np
             shares[k] = max(shares[k], counts[:asked][flags[:asked]].sum() / counts[:asked].sum())
         words[k] = flags.sum()
     start = pages.bounds[page]
-    return _rows(page + low, item_of, "ngram", np.minimum(shares, 1.0), words, first - start, last - start)
+    return _rows(page + low, runs.forms.items[item_of], "ngram", np.minimum(shares, 1.0), words, first - start, last - start)
 
 
 def _changed(pages: Sequences, index: edited.SeedIndex, low: int) -> pd.DataFrame:
@@ -160,7 +164,7 @@ def _changed(pages: Sequences, index: edited.SeedIndex, low: int) -> pd.DataFram
     good = (overlap >= edited.THRESHOLD) & (words >= edited.MATCHED) & (spread <= edited.SPREAD)
     page, item, overlap, words, start, end = (column[good] for column in (page, item, overlap, words, start, end))
     first = pages.bounds[page]
-    return _rows(page + low, item, "edited", np.minimum(overlap, 1.0), words, start - first, end - first)
+    return _rows(page + low, index.forms.items[item], "edited", np.minimum(overlap, 1.0), words, start - first, end - first)
 
 
 def _rows(page: np.ndarray, item: np.ndarray, how: str, overlap: np.ndarray, words: np.ndarray, first: Any, last: Any) -> pd.DataFrame:

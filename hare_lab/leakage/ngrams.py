@@ -15,7 +15,7 @@ import numpy as np
 from hare_lab.dedup.words import WordHashes
 from hare_lab.errors import InputError
 from hare_lab.leakage.items import Items
-from hare_lab.leakage.sequences import Sequences, item_sequences, sequences
+from hare_lab.leakage.sequences import Forms, Sequences, item_sequences, sequences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,18 +23,22 @@ if TYPE_CHECKING:
 SHORTEST = 8  # words: an item of fewer than n but at least so many is looked for as a whole; as in GPT-3's clean-up (Brown et al. 2020, C)
 SIZES = tuple(range(4, 16))  # the n that appendix A.4 speaks of, and those between
 BATCH = 2_000  # pages
+COMMON = 60  # a run that more items have says nothing about any one of them
 
 
 class RunIndex:
     """The runs of words of all items, sorted by hash, for each length that counts: made once, asked by every batch of pages.
 
-    An item of 8 to n - 1 words, or a question of so many, counts as one run of all its words.
+    An item of 8 to n - 1 words (in any of its forms), or a question of so many, counts as one run of all its words.
     """
 
-    def __init__(self, told: Sequences, questions: np.ndarray, n: int) -> None:
+    def __init__(self, forms: Forms, n: int) -> None:
+        told, questions = forms.words, forms.questions
         lengths, owners = told.lengths, told.owners()
         short = [part[(part < n) & (part >= SHORTEST)].tolist() for part in (lengths, questions)]
-        self.sizes: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}  # length of the runs: hashes, items, places in the items
+        self.forms = forms
+        self.sizes: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}  # length of the runs: hashes, forms, places in the forms
+        self.common: dict[int, np.ndarray] = {}  # which of these runs more than COMMON items have
         for size in sorted({n, *short[0], *short[1]}):
             keys, starts = told.runs(size)
             if size < n:  # only from an item's first word, and only to the end of the item or its question
@@ -45,6 +49,18 @@ class RunIndex:
             keys, starts = keys[order], starts[order]
             item = owners[starts]
             self.sizes[size] = keys, item, starts - told.bounds[item]
+            self.common[size] = _common(keys, forms.items[item])
+
+
+def _common(keys: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Which of sorted `keys` more than COMMON distinct items have."""
+    new = np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]
+    which = np.cumsum(new) - 1
+    many = np.flatnonzero(np.bincount(which) > COMMON)  # few: only among these is it worth telling items apart
+    rows = np.flatnonzero(np.isin(which, many))
+    pairs = np.unique(np.stack([which[rows], items[rows]]), axis=1)[0]
+    common: np.ndarray = (np.bincount(pairs, minlength=int(which[-1]) + 1 if len(which) else 0) > COMMON)[which]
+    return common
 
 
 def lookup(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -57,17 +73,46 @@ def lookup(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def shared_runs(pages: Sequences, index: RunIndex) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Every run of words that a page shares with an item: place in the pages' words, item, place in the item, length."""
+    """Every run of words that a page shares with an item's form: place in the pages' words, form, place in the form, length.
+
+    What more than COMMON items have, such as the preamble of a whole exam, counts only for those of which the page holds another run:
+    else one page that repeats it would be a hit of every item.
+    """
     found: list[tuple[np.ndarray, ...]] = []
-    for size, (keys, items, places) in index.sizes.items():
+    shared: list[tuple[int, np.ndarray, np.ndarray]] = []
+    for size, (keys, forms, places) in index.sizes.items():
         page_keys, page_starts = pages.runs(size)
         first = lookup(keys, page_keys)
         hit = first >= 0
         first, at = first[hit], page_starts[hit]
+        common = index.common[size][first]
+        if common.any():
+            shared.append((size, first[common], at[common]))
+        first, at = first[~common], at[~common]
         counts = np.searchsorted(keys, keys[first], side="right") - first
         rows = np.repeat(first, counts) + _within(counts)
-        found.append((np.repeat(at, counts), items[rows], places[rows], np.full(len(rows), size)))
+        found.append((np.repeat(at, counts), forms[rows], places[rows], np.full(len(rows), size)))
+    owners = pages.owners().astype(np.int64)
+    pairs = np.unique(np.concatenate([owners[at] * len(index.forms) + forms for at, forms, _, _ in found]))
+    found += [_filled(pairs, owners, index, *runs) for runs in shared]
     return tuple(np.concatenate(column) for column in zip(*found, strict=True))  # type: ignore[return-value]
+
+
+def _filled(pairs: np.ndarray, owners: np.ndarray, index: RunIndex, size: int, first: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The common runs, `first` in the index and `at` in the pages' words, that known pairs of page and form share."""
+    keys, forms, places = index.sizes[size]
+    rows = np.flatnonzero(index.common[size])
+    rows = rows[np.argsort(forms[rows], kind="stable")]
+    page, form = pairs // len(index.forms), pairs % len(index.forms)
+    low = np.searchsorted(forms[rows], form)
+    counts = np.searchsorted(forms[rows], form, side="right") - low
+    page, rows = np.repeat(page, counts), rows[np.repeat(low, counts) + _within(counts)]
+    order = np.argsort(owners[at] * len(keys) + first, kind="stable")
+    known, wanted = (owners[at] * len(keys) + first)[order], page * len(keys) + np.searchsorted(keys, keys[rows])
+    low = np.searchsorted(known, wanted)
+    counts = np.searchsorted(known, wanted, side="right") - low
+    rows, at = np.repeat(rows, counts), at[order][np.repeat(low, counts) + _within(counts)]
+    return at, forms[rows], places[rows], np.full(len(rows), size)
 
 
 def _within(counts: np.ndarray) -> np.ndarray:

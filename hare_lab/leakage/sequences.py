@@ -15,6 +15,8 @@ from hare_lab.dedup.words import WordHashes, words
 from hare_lab.leakage.items import Items
 
 LONGEST = 2_000  # words of an item that are compared; the longest known benchmark item has about 1,000
+ALONE = 13  # words: so long a question is found by itself, changed or not; a shorter one is looked for with its choices too
+TOLD, PLAIN, LETTERED = range(3)  # how an item may stand in a page: with its answer, with its choices, with lettered choices
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 # Words that a copy may change without a trace and that two texts share without a reason; each counts `FUNCTION` of a word.
 FUNCTION = 0.3
@@ -76,6 +78,58 @@ def item_sequences(items: Items, hashes: WordHashes) -> tuple[Sequences, np.ndar
     told = sequences([items.told(row) for row in range(len(items))], hashes, LONGEST)
     questions = np.array([len(words(question)) for question in items.questions], np.int64)
     return told, np.minimum(questions, told.lengths)
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The ways in which items may stand in a page, one sequence each: all items with their answer, then those that need it with choices.
+
+    Attributes
+    ----------
+    words : the words of each form
+    questions : how many of them, from the first, are the question's
+    items : the item that each is a form of
+    kinds : `TOLD`, `PLAIN` or `LETTERED`
+    """
+
+    words: Sequences
+    questions: np.ndarray
+    items: np.ndarray
+    kinds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def longest(self) -> np.ndarray:
+        """Words of the longest form of each item."""
+        most: np.ndarray = self.words.lengths[self.kinds == TOLD]
+        np.maximum.at(most, self.items, self.words.lengths)
+        return most
+
+
+def item_forms(items: Items, hashes: WordHashes) -> Forms:
+    """Every item with its answer and, where the question is too short to be found alone, with its choices in order, lettered and not.
+
+    A dump says "question, A. ..., B. ..., answer: B": its answer stands apart, and question and answer are no run of words.
+    """
+    told, questions = item_sequences(items, hashes)
+    more = [row for row in np.flatnonzero(questions < ALONE).tolist() if len(items.choices[row]) > 1]
+    plain = sequences([" ".join([items.questions[row], *items.choices[row]]) for row in more], hashes, LONGEST)
+    lettered = sequences([lettered_choices(items, row) for row in more], hashes, LONGEST)
+    parts = (told, plain, lettered)
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Forms(
+        Sequences(np.concatenate([part.flat for part in parts]), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)),
+        np.minimum(np.concatenate([questions, questions[more], questions[more]]), lengths),
+        np.concatenate([np.arange(len(told)), more, more]).astype(np.int64),
+        np.repeat(np.array([TOLD, PLAIN, LETTERED]), [len(part) for part in parts]),
+    )
+
+
+def lettered_choices(items: Items, row: int) -> str:
+    """The question and its choices as a dump shows them: "question A. first B. second"."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return " ".join([items.questions[row], *(f"{letters[at % 26]}. {choice}" for at, choice in enumerate(items.choices[row]))])
 
 
 def weights(flat: np.ndarray, hashes: WordHashes) -> np.ndarray:
