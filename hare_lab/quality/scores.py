@@ -189,7 +189,7 @@ def score(
     named, ids = set(good_texts), set(good["id"]) if bundled else set()
     is_good = np.array([text in named or page in ids for text, page in zip(texts, pages["id"], strict=True)])
     pool = texts, np.asarray(vectors)
-    against = "the corpus itself"
+    against = "the pages of the corpus that nobody named as good"
     own = int((~is_good).sum())
     if own < FEWEST:
         from hare_lab.texts import sample_pages
