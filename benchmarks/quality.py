@@ -154,7 +154,7 @@ def readability() -> list[dict[str, Any]]:
     from scipy.stats import spearmanr
 
     from hare_lab import priors, quality
-    from hare_lab.quality.scores import bundled_examples, reference
+    from hare_lab.quality.examples import bundled_examples, reference
 
     rows = real_data("clear_readability")
     good = list(reference(priors.default())["text"])
@@ -197,7 +197,7 @@ def rules() -> list[dict[str, Any]]:
 def speed() -> list[dict[str, Any]]:
     """Pages a second: all rules, beside datatrove; and the scorer on vectors that are there."""
     from hare_lab import embedding, priors, quality
-    from hare_lab.quality.scores import bundled_examples, reference
+    from hare_lab.quality.examples import bundled_examples, reference
 
     rows = [row for row in real_data("webcrawl_mix") if row["source"] != "fineweb_concat"]
     texts = [row["text"] for row in rows]

@@ -97,7 +97,7 @@ def sample_pages(path: Path = DATA / "sample" / "pages.jsonl") -> list[dict[str,
 def sample_truth(path: Path = DATA / "sample" / "pages.jsonl") -> list[dict[str, Any]]:
     """The bundled pages with what is known of them: topic, tier, voice, language, copies, leaks.
 
-    For scoring what steps find, and for the examples of good and bad pages that the default priors name (`quality.scores`); no other
+    For scoring what steps find, and for the examples of good and bad pages that the default priors name (`quality.examples`); no other
     step may read it.
 
     Raises

@@ -19,11 +19,12 @@ from hare_lab import priors, quality, texts
 from hare_lab.errors import InputError
 from hare_lab.quality import features, repetition
 from hare_lab.quality.chars import Batch
+from hare_lab.quality.examples import bundled_examples, reference
 from hare_lab.quality.fitting import BOUNDS, WRITING, Examples
 from hare_lab.quality.hashes import hash_of
 from hare_lab.quality.learning import Learnt
 from hare_lab.quality.scorer import OPINIONS, standing
-from hare_lab.quality.scores import bundled_examples, reference, score_source
+from hare_lab.quality.scores import score_source
 
 ROOT = Path(__file__).parent.parent
 PROSE = (

@@ -13,10 +13,11 @@ Method, sources and what was tried: docs/quality.md.
 from hare_lab.quality.classifier import load_classifier
 from hare_lab.quality.consistency import Agreement, Consistency, agreement, auc, auc_interval, consistency, disagreements, to_grade
 from hare_lab.quality.evidence import evidence
+from hare_lab.quality.examples import reference, reference_fingerprint
 from hare_lab.quality.fitting import FEWEST, Fitted, fit, train
 from hare_lab.quality.rules import RULES, Rule, RuleReport, check_rules
 from hare_lab.quality.scorer import Explanation, Scorer
-from hare_lab.quality.scores import QualityReport, Scores, reference, reference_fingerprint, score
+from hare_lab.quality.scores import QualityReport, Scores, score
 
 __all__ = [
     "FEWEST", "RULES", "Agreement", "Consistency", "Explanation", "Fitted", "QualityReport", "Rule", "RuleReport", "Scorer", "Scores",
