@@ -75,7 +75,8 @@ def map_corpus(
     InputError
         As `corpus.load` does, or if no page survives cleaning.
     """
-    pages, removed, vectors, steps = distinct_pages(source, priors, seed=seed, limit=limit, column=column, model=model)
+    loaded = corpus.load(source, column=column, limit=limit, seed=seed)
+    pages, removed, vectors, steps = distinct_pages(loaded, priors, model=model)
     clusters = clustering.cluster(vectors, seed=seed)
     named = topics.describe(pages, clusters, vectors, seed=seed)
     steps |= {
@@ -87,20 +88,21 @@ def map_corpus(
 
 
 def distinct_pages(
-    source: Any, priors: Priors, *, seed: int = 0, limit: int | None = None, column: str | None = None, model: str | None = None
+    loaded: corpus.Loaded, priors: Priors, *, model: str | None = None
 ) -> tuple[Dataset, Dataset, np.ndarray, dict[str, Any]]:
-    """Load, clean, deduplicate and embed a corpus: its distinct pages, what was removed, vectors, and each step's report.
+    """Clean, deduplicate and embed what `corpus.load` read: its distinct pages, what was removed, vectors, and each step's report.
 
     Raises
     ------
     InputError
-        As `corpus.load` does, or if no page survives cleaning.
+        If no page survives cleaning.
     """
-    loaded = corpus.load(source, column=column, limit=limit, seed=seed)
     cleaned = corpus.clean(loaded.pages, priors)
     if len(cleaned.pages) == 0:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in cleaned.report.removed.items())
-        raise InputError(f"{source}: no page is left after cleaning: {reasons}; loosen `cleaning` or `languages` in the priors")
+        raise InputError(
+            f"{loaded.report.source}: no page is left after cleaning: {reasons}; loosen `cleaning` or `languages` in the priors"
+        )
     pages, removed = cleaned.pages, [loaded.removed, cleaned.removed]
     steps: dict[str, Any] = {"load": loaded.report, "clean": cleaned.report}
     steps["exact copies"] = dedup.exact(pages)

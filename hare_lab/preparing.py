@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hare_lab import coverage, leakage, mapping, quality, texts
-from hare_lab.corpus import token_counts
+from hare_lab import corpus, coverage, leakage, mapping, quality, texts
 from hare_lab.corpus.pages import owned, with_columns
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
@@ -43,12 +42,13 @@ def prepare_corpus(
     Raises
     ------
     InputError
-        As `mapping.distinct_pages`, or if a file that the priors name is missing.
+        As `corpus.load` does, if no page survives cleaning, or if a file that the priors name is missing.
     """
+    loaded = corpus.load(source, column=column, limit=limit, seed=seed)  # first: a wrong path costs nothing yet
     topics = texts.taxonomy(priors.find(priors.taxonomy))
     reference = coverage.from_taxonomy(topics, priors.topics, model=model)
     items = leakage.load_items(*leakage.benchmark_files(priors))
-    pages, removed, vectors, steps = mapping.distinct_pages(source, priors, seed=seed, limit=limit, column=column, model=model)
+    pages, removed, vectors, steps = mapping.distinct_pages(loaded, priors, model=model)
     scores = quality.score(pages, vectors, priors, model=model, seed=seed)
     covered = coverage.cover(pages, vectors, reference, tokenizer=priors.tokenizer, seed=seed)
     leaks = leakage.find(pages, items, priors.leakage, vectors=leakage.embed_windows(pages, items, model=model))
@@ -88,7 +88,7 @@ def prepare(mapped: Dataset, scores: Dataset, placed: Dataset, leakage: Dataset,
         if table["id"][:] != ids:
             raise InputError(f'"{what}" is about other pages than "mapped", or in another order; run the notebook that makes it again')
         columns |= {name: pa.array(table[name][:]) for name in names}
-    columns["tokens"] = pa.array(token_counts(mapped["text"], tokenizer))
+    columns["tokens"] = pa.array(corpus.token_counts(mapped["text"], tokenizer))
     return with_columns(owned(mapped, columns), columns)
 
 

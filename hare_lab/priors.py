@@ -20,6 +20,7 @@ import yaml
 
 from hare_lab.errors import InputError
 from hare_lab.report_base import html_table, plain
+from hare_lab.whole_files import write_text
 from hare_lab.yaml_files import read_yaml
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -133,21 +134,14 @@ class Priors:
         return values
 
     def save(self, path: str | Path) -> Path:
-        """Write the statement as YAML (aside, then renamed); `load` reads back an equal one.
+        """Write the statement as YAML; `load` reads back an equal one.
 
         Raises
         ------
         InputError
             If it can't be written.
         """
-        target = Path(path)
-        aside = target.with_name(target.name + ".part")
-        try:
-            aside.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
-            aside.replace(target)
-        except OSError as error:
-            raise InputError(f"{target} can't be written ({error.strerror or error}); free some space or choose another folder") from error
-        return target
+        return write_text(Path(path), yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
     def turned(
         self,

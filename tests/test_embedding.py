@@ -175,7 +175,7 @@ def test_a_read_only_store_is_one_sentence(tmp_path, monkeypatch):
         monkeypatch.setattr(Path, name, refused)
     for write in (
         lambda: store.append(tmp_path, store.text_keys(["a"]), np.zeros((1, 2)), np.zeros(1, bool)),
-        lambda: store.write_aside(tmp_path / "choice.json", b""),
+        lambda: store.write_small(tmp_path / "choice.json", b""),
     ):
         with pytest.raises(InputError, match=r"can't be written \(Read-only file system\); point HARE_LAB_CACHE"):
             write()

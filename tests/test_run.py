@@ -100,7 +100,7 @@ def test_a_changed_input_changes_everything_after_it(run):
 
 def test_the_key_covers_the_source_of_the_modules_that_a_step_runs_and_their_libraries():
     sources, libraries = provenance(("priors",))
-    assert set(sources) == {"priors", "yaml_files"} and "PyYAML" in libraries
+    assert set(sources) == {"priors", "yaml_files", "whole_files"} and "PyYAML" in libraries
 
 
 def test_a_replaced_artifact_leaves_no_file_behind(run):

@@ -64,8 +64,8 @@ def test_neither_the_package_nor_its_help_loads_anything_heavy(opened):
 def test_modules_import_only_what_stands_above_them():
     """The order of the design: a module imports only modules before it in this list."""
     order = [
-        "errors", "machine", "json_lines", "report_base", "yaml_files", "priors", "run", "figures", "texts", "choices", "marks",
-        "tokenizing", "pretrained", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "quality", "coverage",
+        "errors", "machine", "json_lines", "whole_files", "report_base", "yaml_files", "priors", "run", "figures", "texts", "choices",
+        "marks", "tokenizing", "pretrained", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "quality", "coverage",
         "leakage", "curation", "synthesis", "models", "training", "evaluation", "experiment", "tool_calling", "scale",
     ]  # fmt: skip
 

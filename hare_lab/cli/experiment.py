@@ -71,6 +71,6 @@ def write(result: Experiment, out: Path) -> list[str]:
 
 
 def _aside(path: Path, text: str) -> None:
-    from hare_lab.run.storage import write_text
+    from hare_lab.whole_files import write_text
 
     write_text(path, text)

@@ -12,7 +12,6 @@ the packages' versions.
 from __future__ import annotations
 
 import ast
-import contextlib
 import gc
 import gzip
 import hashlib
@@ -35,6 +34,7 @@ import numpy as np
 
 from hare_lab import texts
 from hare_lab.corpus.pages import text_hash
+from hare_lab.whole_files import written
 
 log = logging.getLogger(__name__)
 
@@ -121,16 +121,13 @@ def _cache() -> Path:
 
 
 def _remember(path: Path, pool: list[dict[str, Any]]) -> None:
-    """Write the pool aside and rename it; a cache that can't be written costs only time."""
+    """Keep the pool; a cache that can't be written costs only time."""
     text = "".join(json.dumps(page, ensure_ascii=False) + "\n" for page in pool)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(gzip.compress(text.encode("utf-8"), compresslevel=3, mtime=0))
-        aside.replace(path)
+        with written(path) as file:
+            file.write(gzip.compress(text.encode("utf-8"), compresslevel=3, mtime=0))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)  # half a pool would only fill the disk further
         log.warning("demo: the pool can't be remembered in %s (%s); it will be read again next time", path.parent, error)
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from hare_lab.embedding.backends import Candidate, encoder
 from hare_lab.embedding.models import Model, Plan, device
-from hare_lab.embedding.store import write_aside
+from hare_lab.embedding.store import write_small
 from hare_lab.errors import InputError
 from hare_lab.machine import cores
 
@@ -137,7 +137,7 @@ def _remembered(model: Model, plan: Plan, candidate: Candidate) -> Measured:
     except (OSError, ValueError, TypeError):
         log.info("embedding: measuring %s for %s, once for this machine", candidate, model.name)
         result = _measure(model, plan, candidate)
-        write_aside(path, json.dumps(asdict(result)).encode())
+        write_small(path, json.dumps(asdict(result)).encode())
         return result
 
 

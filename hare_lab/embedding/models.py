@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hare_lab.embedding.store import cache_folder, write_aside
+from hare_lab.embedding.store import cache_folder, write_small
 from hare_lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def plan_of(model: Model) -> Plan:
         return Plan(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):  # none yet, or one of another version
         plan = _plan(model.load())
-        write_aside(path, json.dumps(asdict(plan)).encode())
+        write_small(path, json.dumps(asdict(plan)).encode())
         return plan
 
 

@@ -9,7 +9,6 @@ embedded again.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hare_lab.errors import InputError
+from hare_lab.whole_files import written
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def open_store(root: Path, name: str, settings: Mapping[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
     folder = root / f"{_slug(name)}-{digest}"
     if not (folder / "key.json").exists():
-        write_aside(folder / "key.json", json.dumps(settings, indent=1, sort_keys=True).encode())
+        write_small(folder / "key.json", json.dumps(settings, indent=1, sort_keys=True).encode())
     _sweep(folder)
     return folder
 
@@ -115,43 +115,28 @@ def append(folder: Path, keys: NDArray[np.uint64], vectors: NDArray[np.float32],
     index["check"] = _checks(keys, cut, vectors)
     # Time first, so that a listing is in order of age; the random part keeps two processes apart.
     path = folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.shard"
-    aside = path.with_suffix(".part")
     try:
-        with aside.open("wb") as file:
+        with written(path) as file:
             np.save(file, index, allow_pickle=False)
             np.save(file, vectors, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):  # on a read-only disk this fails as the writing did
-            aside.unlink(missing_ok=True)
         raise cache_error(folder, error) from error
     return path
 
 
-def write_aside(path: Path, content: bytes) -> None:
-    """Write a small file so that a reader sees the old one or the new one, never half of it.
+def write_small(path: Path, content: bytes) -> None:
+    """Write a small file of the cache.
 
     Raises
     ------
     InputError
         If it can't be written.
     """
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cache_error(path.parent, error) from error
-    try:
-        with aside.open("wb") as file:
+        with written(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):  # on a read-only disk this fails as the writing did
-            aside.unlink(missing_ok=True)
         raise cache_error(path.parent, error) from error
 
 

@@ -16,7 +16,7 @@ from hare_lab.errors import InputError
 from hare_lab.experiment.conduct import CANCEL, PLAN, RUNS, STARTED, STATUS, Status, begin
 from hare_lab.experiment.plan import Plan, read_plan
 from hare_lab.machine import alive, alone, held
-from hare_lab.run.storage import write_text
+from hare_lab.whole_files import write_text
 
 
 def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None = None, join: bool = False, workers: int = 0) -> int:

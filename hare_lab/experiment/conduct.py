@@ -26,7 +26,8 @@ from hare_lab.experiment.setup import Material
 from hare_lab.experiment.workers import News, side_by_side, work
 from hare_lab.machine import alone
 from hare_lab.report_base import Report, html_table
-from hare_lab.run.storage import write_json, write_text
+from hare_lab.run.storage import write_json
+from hare_lab.whole_files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd

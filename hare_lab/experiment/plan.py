@@ -18,6 +18,7 @@ from hare_lab.curation import METHODS
 from hare_lab.errors import InputError
 from hare_lab.models import shape
 from hare_lab.report_base import html_table, plain
+from hare_lab.whole_files import write_text
 from hare_lab.yaml_files import read_yaml
 
 PARTS = ("D1", "D2", "D3")
@@ -158,11 +159,14 @@ class Plan:
         return values
 
     def save(self, path: Path) -> Path:
-        """Write the plan as YAML, aside and then renamed."""
-        aside = path.with_name(path.name + ".part")
-        aside.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True), encoding="utf-8")
-        aside.replace(path)
-        return path
+        """Write the plan as YAML.
+
+        Raises
+        ------
+        InputError
+            If it can't be written.
+        """
+        return write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
     def _repr_html_(self) -> str:
         rows = [

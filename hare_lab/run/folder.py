@@ -23,7 +23,8 @@ from hare_lab.report_base import html_table, plain
 from hare_lab.run.execution import STATEMENT, execute, notebooks
 from hare_lab.run.keys import PACKAGE, provenance, version
 from hare_lab.run.profiles import PROFILES, Profile
-from hare_lab.run.storage import LAYOUT, READERS, WRITERS, content_hash, discard, kind_of, remove, size_of, write_json, write_text
+from hare_lab.run.storage import LAYOUT, READERS, WRITERS, content_hash, discard, kind_of, remove, size_of, write_json
+from hare_lab.whole_files import write_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

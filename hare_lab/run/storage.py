@@ -1,7 +1,6 @@
 """How is an artifact kept on disk, so that it is either whole or not there?
 
-Every writer writes to the path it is given, which is a name aside; the caller renames. Texts are flushed to disk before
-they are renamed.
+Every writer writes to the path it is given, which is a name aside; the caller renames.
 """
 
 from __future__ import annotations
@@ -9,16 +8,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hare_lab.errors import InputError
 from hare_lab.report_base import Report, plain
 from hare_lab.run.reports import decode, encode
+from hare_lab.whole_files import write_text
 
 LAYOUT = 1  # of the files below; counts in every key, so that a change here makes artifacts anew
 
@@ -91,21 +89,6 @@ def content_hash(path: Path) -> str:
         while block := stream.read(1 << 22):
             digest.update(block)
     return digest.hexdigest()
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write aside, flush to disk, rename: a reader sees the old text or the new, never half of it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        discard(aside)
-        raise InputError(f"{path} can't be written ({error.strerror or error}); free some space or choose another folder") from error
-    return path
 
 
 def write_json(path: Path, value: Any) -> Path:

@@ -23,6 +23,7 @@ from hare_lab.machine import alive, alone, held
 from hare_lab.report_base import Report, plain
 from hare_lab.training.report import COLUMNS, Progress, TrainingReport
 from hare_lab.training.settings import Settings
+from hare_lab.whole_files import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -281,9 +282,7 @@ def thinned(curve: list[list[float]], most: int = 500) -> list[list[float]]:
 
 
 def _write(folder: Path, status: Status, curve: list[list[float]]) -> None:
-    aside = folder / f".{STATUS}.{os.getpid()}.part"
-    aside.write_text(json.dumps({**asdict(status), "curve": curve}), encoding="utf-8")
-    aside.replace(folder / STATUS)
+    write_text(folder / STATUS, json.dumps({**asdict(status), "curve": curve}))
 
 
 def work(folder: Path) -> Trained | None:
