@@ -97,6 +97,43 @@ def test_items_of_every_common_shape_are_read(row, question, choices, answer):
     assert (items.questions, items.choices, items.answers) == ((question,), (choices,), (answer,))
 
 
+SQUAD = {"version": "1.1", "data": [{"title": "Rain", "paragraphs": [
+    {"context": "Rain fell on the hill.", "qas": [
+        {"id": "a", "question": "What fell?", "answers": [{"answer_start": 0, "text": "Rain"}, {"answer_start": 0, "text": "Rain fell"}]},
+        {"id": "b", "question": "Where?", "answers": [{"answer_start": 13, "text": "the hill"}]}]},
+    {"context": "Snow lay.", "qas": [{"question": "Who?", "answers": [], "is_impossible": True}, {"question": "Why?", "answers": []}]},
+]}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "ids", "told"),
+    [
+        *[("dev.json", json.dumps(SQUAD, indent=indent), ["a", "b", "dev.json#1.1.2.1", "dev.json#1.1.2.2"],
+           ["Rain fell on the hill.\nWhat fell?", "Rain fell on the hill.\nWhere?", "Snow lay.\nWho?", "Snow lay.\nWhy?"])
+          for indent in (None, 2)],
+        ("tasks.json", json.dumps({"name": "x", "examples": [{"input": "One and one?", "target": "two"}]}, indent=1), ["tasks.json#1.1"],
+         ["One and one? two"]),
+        ("list.json", json.dumps([{"question": "Which?", "answer": "this"}], indent=1), ["list.json#0"], ["Which? this"]),
+        ("test.csv", '"Which, now?",0,4,2,6,B\nWhat?,x,y,z,w,D\n', ["test.csv#1", "test.csv#2"], ["Which, now? 4", "What? w"]),
+        ("named.csv", "question,A,B,C,D,answer\nWhat?,x,y,z,w,D\n", ["named.csv#2"], ["What? w"]),
+        ("open.csv", "id,question,A,B,C,D\nq1,What?,x,y,z,w\n", ["q1"], ["What?"]),
+        ("one.json", json.dumps({"question": "Which?", "answer": "this", "data": [{"input": ""}]}), ["one.json#1"], ["Which? this"]),
+    ],
+)  # fmt: skip
+def test_raw_files_of_benchmarks_are_read(tmp_path, name, content, ids, told):
+    (tmp_path / name).write_text(content)
+    items = leakage.load_items(tmp_path / name)
+    assert list(items.ids) == ids
+    if name == "dev.json":
+        assert list(items.questions) == told and items.answers == ("Rain", "the hill", "", "")
+    else:
+        assert [items.told(row) for row in range(len(items))] == told
+
+
+def test_articles_in_memory_are_read_as_their_file_is():
+    assert leakage.load_items(SQUAD["data"]).ids == ("a", "b", "row 0.2.1", "row 0.2.2")
+
+
 def test_an_answer_stands_in_the_blank():
     assert leakage.load_items([{"question": "A ____ keeps time.", "answer": "metronome"}]).told(0) == "A metronome keeps time."
     one = {"sentence": "Ann ate, as _ was hungry.", "option1": "Ann", "option2": "Eve", "answer": "2"}
@@ -162,6 +199,8 @@ def test_the_bundled_benchmark_is_read_whole():
         ('{"question": ""}\n{"question": "  "}\n', "no item has a text"),
         ("", "no item has a text"),
         ('{"question": "good"}\n{broken\n', r"line 2: not valid JSON .*mend or remove"),
+        ('{"article": "Rain fell.", "questions": ["Where?"]}\n', r'line 1: "questions" holds a list; write a row for each question'),
+        (json.dumps({f"q{n}": 0 for n in range(500)}), r"this benchmark has: q0, q1, .* \.\.\.\)$"),
     ],
 )
 def test_a_benchmark_without_text_or_with_a_broken_line_is_named(tmp_path, content, sentence):
@@ -466,7 +505,7 @@ def test_vectors_of_other_pages_are_named():
 
 def test_an_item_has_three_forms():
     asked, told, offered = forms(leakage.load_items([{"question": "Which?", "choices": ["x", "y"], "answer": "y"}]))
-    assert (asked, told, offered) == (["Which?"], ["Which? y"], ["Which? x y"])
+    assert (asked, told, offered) == (["Which?"], ["Which? y"], ["Which?\nx\ny"])
 
 
 # --- report, figures, command -----------------------------------------------------------------------------------------
