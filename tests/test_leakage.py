@@ -522,7 +522,8 @@ def test_hostile_text_is_escaped_and_both_sides_are_marked():
 def test_what_is_marked_of_a_long_item_is_what_was_copied(first, last):
     told = np.random.default_rng(3).permutation(VOCABULARY)[:900].tolist()
     copied = " ".join(told[first:last])
-    hit = {"id": "p", "benchmark": "b", "item": "i", "how": "ngram", "overlap": 0.1, "found": copied, "text": " ".join(told)}
+    hit = {"id": "p", "benchmark": "b", "item": "i", "how": "ngram", "overlap": 0.1, "found": copied, "text": " ".join(told),
+           "choices": ""}  # fmt: skip
     page, item = re.findall(r"<div style[^>]*>(.*?)</div>", leakage.side_by_side(pd.DataFrame([hit]))._repr_html_(), re.DOTALL)
     said = [re.findall("<mark[^>]*>(.*?)</mark>", side) for side in (page, item)]
     if len(copied) <= MOST:
@@ -536,8 +537,22 @@ def test_the_table_has_the_same_columns_of_text_with_hits_and_without():
     items = questions(5)
     some, none = (leakage.find(pages([text]), items).hits for text in (items.told(0), "nothing"))
     assert len(some) == 1 and len(none) == 0
-    assert none[["id", "benchmark", "item", "found", "text"]].dtypes.to_dict() == some[[
-        "id", "benchmark", "item", "found", "text"]].dtypes.to_dict()  # fmt: skip
+    said = ["id", "benchmark", "item", "found", "text", "choices"]
+    assert none[said].dtypes.to_dict() == some[said].dtypes.to_dict()
+
+
+def test_the_choices_are_shown_and_marked_where_they_are_what_the_page_shares():
+    rng = np.random.default_rng(3)
+    items = leakage.load_items([{"question": prose(rng, 6), "choices": [prose(rng, 2) for _ in range(4)], "answer": 2} for _ in range(9)])
+    dump, told = f"{prose(rng, 40)} {items.lettered(7)} Answer: C", f"{prose(rng, 40)} {items.told(6)} {prose(rng, 40)}"
+    found = leakage.find(pages([dump, told]), items)
+    assert found.hits["text"].tolist() == [items.told(7), items.told(6)]
+    assert found.hits["choices"].tolist() == ["\n".join(items.choices[row]) for row in (7, 6)]
+    shown = [leakage.side_by_side(found.hits.iloc[[row]])._repr_html_() for row in (0, 1)]
+    sides = [re.findall(r"<div style[^>]*>(.*?)</div>", html, re.DOTALL)[1] for html in shown]
+    marked = [re.findall("<mark[^>]*>(.*?)</mark>", side) for side in sides]
+    assert set(marked[0]) == set(f"{items.questions[7]} {' '.join(items.choices[7])}".split())
+    assert items.choices[6][0] not in re.sub("<[^>]*>", "", sides[1]) and set(marked[1]) == set(items.told(6).split())
 
 
 @pytest.mark.parametrize(("ways", "says"), [(["", ""], "None of 2 pages holds"), (["ngram", ""], "One of 2 pages holds"),
