@@ -157,10 +157,10 @@ def side_by_side(hits: pd.DataFrame, count: int = 3, how: str = "") -> Sides:
 
 
 def _said(hit: Mapping[Any, Any]) -> str:
-    """Question and answer of a hit's item, and its choices where the page has telling words of theirs beyond those."""
+    """Question and answer of a hit's item, and its choices where half of the telling words that only they have stand in the page."""
     found, text, choices = (set(words(str(hit[name]))) for name in ("found", "text", "choices"))
-    offered = (choices - text - FUNCTION_WORDS) & found
-    return f"{hit['text']}\n{hit['choices']}" if offered else str(hit["text"])
+    own = choices - text - FUNCTION_WORDS
+    return f"{hit['text']}\n{hit['choices']}" if own and 2 * len(own & found) >= len(own) else str(hit["text"])
 
 
 def in_view(page: str, item: str) -> tuple[str, str]:
@@ -269,13 +269,15 @@ def planted_found(hits: pd.DataFrame, pages: Dataset, truth: Sequence[Mapping[st
     """
     import pandas as pd
 
+    from hare_lab.texts import LEAK_KINDS
+
     there = {str(id).rpartition("#")[2] for id in pages["id"]}
     found = {
         (str(id).rpartition("#")[2], item): certain for id, item, certain in zip(hits["id"], hits["item"], hits["certain"], strict=True)
     }
     planted = [(leak["kind"], (row["id"], leak["item"])) for row in truth if row["id"] in there for leak in row["leaks"]]
     rows = []
-    for kind in dict.fromkeys(kind for kind, _ in planted):
+    for kind in sorted({kind for kind, _ in planted}, key=LEAK_KINDS.index):
         mine = [pair for planted_kind, pair in planted if planted_kind == kind]
         hit = [pair for pair in mine if pair in found]
         rows.append((kind, len(mine), len(hit), sum(bool(found[pair]) for pair in hit)))
