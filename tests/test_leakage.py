@@ -424,14 +424,17 @@ def test_the_repetition_rate_is_the_share_of_own_runs():
 def test_the_funnel_accounts_for_every_text(found, overlap):
     rates = leakage.shares(found, leakage.load_items([{"question": "a b c a b c a b c"}]), sizes=(2, 4))
     assert ((rates >= 0) & (rates <= 1)).all(axis=None)
-    steps = leakage.funnel(rates, 4, overlap)
-    assert steps["pages"].iloc[-1] + steps["removed"].sum() == len(found)
+    steps = leakage.funnel(rates, overlap)
+    assert steps["n"].tolist() == [2, 4] and (steps["texts"] == len(found)).all()
+    assert (steps["gone"] <= steps["shared"]).all() and (steps["shared"] <= steps["texts"]).all()
+    assert steps["gone"].tolist() == [sum(rate > overlap for rate in rates[n]) for n in ("2", "4")]
+    assert leakage.funnel(rates, 0)["gone"].tolist() == steps["shared"].tolist()
 
 
 def test_an_n_that_was_not_counted_is_named():
     items = questions(1)
-    with pytest.raises(InputError, match="counted for n = 4, 5"):
-        leakage.funnel(leakage.shares(["a"], items, sizes=(4, 5)), 13, 0.5)
+    with pytest.raises(InputError, match="compared at n = 4, 5"):
+        figures.repetition_funnel(leakage.funnel(leakage.shares(["a"], items, sizes=(4, 5)), 0.5), n=13)
     with pytest.raises(InputError, match="at least 1 word"):
         leakage.shares(["a"], items, sizes=(0,))
 
@@ -562,10 +565,16 @@ def test_pages_that_leak_are_counted_on_the_map(ways, says):
     assert figures.leaks_on_map(places, ways).layout.meta["title"].startswith(f"{says} a benchmark item")
 
 
-def test_the_chosen_point_of_the_repetition_rates_is_in_sight_at_any_threshold():
-    rates = pd.DataFrame({"4": [0.01] * 77 + [0.9] * 3, "8": 0.0})
-    drawn = figures.repetition_rates(rates, n=4, overlap=0)
-    assert drawn.data[-1].y == (80,) and drawn.layout.yaxis.range[1] > 80
+@pytest.mark.parametrize(("overlap", "gone", "says"), [
+    (0.5, 3, "Three of 90 texts go at n = 4; 80 share a run with an item"), (0.0, 80, "80 of 90 texts go at n = 4; all that share a run"),
+    (0.95, 0, "None of 90 texts goes at n = 4; 80 share a run with an item"),
+])  # fmt: skip
+def test_the_repetition_funnel_stacks_what_goes_and_what_stays_at_any_threshold(overlap, gone, says):
+    rates = pd.DataFrame({"4": [0.01] * 77 + [0.9] * 3 + [0.0] * 10, "8": 0.0})
+    drawn = figures.repetition_funnel(leakage.funnel(rates, overlap), n=4, overlap=overlap)
+    assert drawn.layout.meta["title"] == says
+    assert [tuple(bar.y) for bar in drawn.data] == [(gone, 0), (80 - gone, 0)] and drawn.layout.yaxis.range[1] > 80
+    assert [note.text for note in drawn.layout.annotations] == [f"<b>{gone} of 80</b>", "0 of 0"]
 
 
 def test_a_single_leak_is_one():
@@ -620,7 +629,10 @@ def test_figures_draw_and_say_what_they_show(theme):
     assert "Four leaks in 9 pages: three of them copied" in drawn.layout.title.text and "<b>" not in str(drawn.layout.yaxis.ticktext)
     assert "No benchmark item" in figures.leak_counts(counts.head(0), theme=theme).layout.title.text
     rates = pd.DataFrame({"8": [0.0, 0.2, 0.9], "13": [0.0, 0.0, 0.6]})
-    assert "One of 3 texts goes at n = 13" in figures.repetition_rates(rates, n=13, theme=theme).layout.title.text
+    steps = leakage.funnel(rates, 0.5)
+    assert "One of 3 texts goes at n = 13; all that share" in figures.repetition_funnel(steps, n=13, theme=theme).layout.title.text
+    nothing = leakage.funnel(rates.head(0), 0.5)
+    assert "No text to compare" in figures.repetition_funnel(nothing, n=13, theme=theme).layout.title.text
     places = pd.DataFrame({"x": [0.0, 1], "y": [0.0, 1], "title": ["a", "b"], "snippet": ["", ""], "source": ["", ""], "topic": ["t", "u"]})
     drawn = figures.leaks_on_map(places, ["ngram", ""], theme=theme)
     assert "One of 2 pages" in drawn.layout.title.text
@@ -631,7 +643,10 @@ def test_the_papers_table_and_an_own_model_in_one_figure():
     assert len(deltas) == 80 and deltas["delta"].max() == 35.01
     own = pd.DataFrame({"model": ["mine"], "benchmark": ["items"], "delta": [40.0], "low": [30.0], "high": [50.0]})
     drawn = figures.leak_deltas(pd.concat([own, deltas]), own=["mine"])
-    assert drawn.layout.title.text.startswith("<b>“mine” completes") and "<b>mine</b>" in drawn.layout.yaxis.ticktext
+    assert drawn.layout.title.text.startswith("<b>“mine” falls by 40 points on a paraphrase of “items”")
+    assert "<b>mine</b>" in drawn.layout.yaxis.ticktext
+    worse = figures.leak_deltas(own.assign(delta=-2.0))
+    assert worse.layout.title.text.startswith("<b>“mine” gains 2 points on a paraphrase of “items”")
 
 
 def command(*words_):
