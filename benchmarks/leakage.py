@@ -4,16 +4,16 @@
     HARE_LAB_REAL_DATA=FOLDER python benchmarks/leakage.py tune    prints what the thresholds were chosen by
     python benchmarks/leakage.py model    the two small models alone; the other rows stay as they are
 
-About 15 minutes on 2 cores, most of it vectors of windows (kept in the store) and two small models.
+About 25 minutes on 2 cores, most of it vectors of windows (kept in the store, so that the next time takes 15) and two small models.
 
 **Planted.** 200 reddit posts of each kind get one item, put between two of their sentences, at the one nearest their middle.
 
 - *verbatim*: question and answer of an item of eval_suite, at least 13 words together;
 - *edited*: the same with 15 % of the words changed: of those, three fifths replaced by words of other posts, a fifth removed, a fifth
   followed by a word of another post;
-- *reworded*: 100 twins of the bundled benchmark (choices in the twin's order after the question; a cloze with its answer in the
-  blank) and 100 openings of OneStop articles in the elementary version against the advanced one as an item: paragraphs until
-  there are 40 words.
+- *reworded*: the opening of each OneStop article of the half (paragraphs until there are 40 words) in the elementary version, against
+  the advanced one as an item, and as many twins of the bundled benchmark as make up 200 (choices in the twin's order after the
+  question; a cloze with its answer in the blank).
 
 *Short* items have fewer than 13 words (question and answer), and at least 5.
 
@@ -25,7 +25,7 @@ common source) are listed in `REAL` by post and item, and not counted.
 
 Half of the posts, of the items of each kind, of the twins and of the articles, drawn by seed, were looked at to choose seeds,
 weights and thresholds (`tune`). Everything reported is measured on the other halves; for the reworded path's false alarms on
-posts of it that no choice saw (the first 1,500 had given two alarms at a threshold of 0.55, and led to a stricter one).
+6,000 posts of it that no choice saw (the 1,500 before them had given two alarms at a threshold of 0.55, and led to a stricter one).
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ from _common import earlier, interval, measure, real_data, write_results
 
 PLANTED, CHANGED, LONG, SHORT = 200, 0.15, 13, 5
 HALVES, TUNED_ON, REPORTED = 12_345, 1, 0  # seeds
-LOOKED_AT, NATURAL = 3_000, 1_500  # posts of each half whose windows are embedded for the reworded path
+# Posts whose windows are embedded for the reworded path: of the half looked at; of the other, where they led to a stricter threshold; and
+# those after them, which no choice saw, so many that no alarm among them speaks for fewer than one in a thousand
+LOOKED_AT, STRICTER, NATURAL = 3_000, 1_500, 6_000
 # Alarms that are none: (row of the post, item), read by a person on 2026-11-25. The post quotes the item or a source of both.
 REAL: dict[tuple[int, str], str] = {
     (row, f"boolq/boolq-{item}"): "post and passage quote the Second Amendment to the US constitution"
@@ -96,12 +98,10 @@ def copies(items: Any, rows: Sequence[int], posts: Sequence[str], kind: str, rng
 
 def dumps(items: Any, rows: Sequence[int], posts: Sequence[str], count: int, rng: np.random.Generator) -> Plan:
     """`count` posts that hold an item with its choices lettered and its answer as a letter."""
-    from hare_lab.leakage.sequences import lettered_choices
-
     chosen = [rows[i] for i in rng.permutation(len(rows))[:count].tolist()]
     hosts = [posts[i] for i in rng.permutation(len(posts))[:count].tolist()]
     right = ["ABCDEFGHIJ"[items.choices[row].index(items.answers[row])] for row in chosen]
-    told = [f"{lettered_choices(items, row)} Answer: {letter}" for row, letter in zip(chosen, right, strict=True)]
+    told = [f"{items.lettered(row)} Answer: {letter}" for row, letter in zip(chosen, right, strict=True)]
     return Plan([planted(host, text) for host, text in zip(hosts, told, strict=True)], chosen, ["dumped"] * len(chosen))
 
 
@@ -125,7 +125,7 @@ def articles() -> list[dict[str, str]]:
 
 
 def rewritten(half: int, posts: Sequence[str], rng: np.random.Generator) -> tuple[Any, Plan]:
-    """All bundled items and advanced openings as items; posts with a twin or an elementary opening of one half."""
+    """All bundled items and advanced openings as items; `PLANTED` posts with an elementary opening or a twin of one half."""
     from hare_lab import texts
     from hare_lab.leakage import load_items
 
@@ -136,7 +136,8 @@ def rewritten(half: int, posts: Sequence[str], rng: np.random.Generator) -> tupl
     long = [row for row, words in enumerate(items.words()) if words >= LONG]
     twins = halves([row for row in long if row < len(bundled)])[half]
     openings = halves([row for row in long if row >= len(bundled)])[half]
-    chosen = [twins[i] for i in rng.permutation(len(twins))[: PLANTED // 2]] + openings[: PLANTED // 2]
+    chosen = [twins[i] for i in rng.permutation(len(twins))[: PLANTED - len(openings)]] + openings
+    assert len(chosen) == len(set(chosen)) == PLANTED
     hosts = [posts[i] for i in rng.permutation(len(posts))[: len(chosen)].tolist()]
     told = [twin(bundled[row]) if row < len(bundled) else pairs[row - len(bundled)]["ele"] for row in chosen]
     kinds = [bundled[row]["kind"] if row < len(bundled) else "onestop" for row in chosen]
@@ -288,13 +289,14 @@ def told_anew(rows: list[int], half: list[str]) -> list[dict[str, Any]]:
     leaks = find(own, items, vectors=embed_windows(own, items))
     got, kinds = hits_of(items, plan, leaks.hits), np.array(plan.kind)
     go = hits_of(items, plan, leaks.hits[leaks.hits["certain"] & (leaks.hits["overlap"] > leaks.overlap)])
-    natural = pages(half[NATURAL : 2 * NATURAL], rows[NATURAL : 2 * NATURAL])
+    unseen = slice(STRICTER, STRICTER + NATURAL)
+    natural = pages(half[unseen], rows[unseen])
     vectors = embed_windows(natural, items)
     start = time.perf_counter()
     found = find(natural, items, vectors=vectors)
     spent = time.perf_counter() - start
     false, real = alarms(found.hits)
-    flags = np.zeros(NATURAL, bool)
+    flags = np.zeros(len(natural), bool)
     flags[: len(false)] = True
     split = ", ".join(f"{kind} {got[kinds == kind].mean():.2f} of {np.sum(kinds == kind)}" for kind in dict.fromkeys(plan.kind))
     return [
@@ -302,12 +304,13 @@ def told_anew(rows: list[int], half: list[str]) -> list[dict[str, Any]]:
                 how=f"{len(got)} planted, of twins and articles not tuned on, found by any path: {split}"),
         measure("leakage.recall_reworded_goes", float(go.mean()), interval=interval(go),
                 how="the same, of which enough is there for the page to go (overlap above one half, and not perhaps just the same fact)"),
-        measure("leakage.false_alarms_reworded", 100 * len(false) / NATURAL, unit="%", target=0.1, better="lower",
+        measure("leakage.false_alarms_reworded", 100 * len(false) / len(natural), unit="%", target=0.1, better="lower",
                 interval=tuple(100 * edge for edge in interval(flags)),
-                how=f"{len(false)} of {NATURAL:,} natural posts not tuned on, all paths, against the {len(items):,} items that the planted "
-                f"ones are of; {len(real)} more are real; hits of the third path are candidates for a person"),
+                how=f"{len(false)} of {len(natural):,} natural posts not tuned on, all paths, against the {len(items):,} items that the "
+                f"planted ones are of; {len(real)} more are real; hits of the third path are candidates for a person"),
         measure("leakage.reworded_seconds", spent, unit="s", better="lower",
-                how=f"all paths, {NATURAL:,} posts ({len(vectors.windows):,} windows) against {len(items):,} items, from stored vectors"),
+                how=f"all paths, {len(natural):,} posts ({len(vectors.windows):,} windows) against {len(items):,} items, from stored "
+                "vectors"),
     ]  # fmt: skip
 
 

@@ -1,11 +1,14 @@
-"""What may be answered to a benchmark's question: the choices of a row, however its file holds them."""
+"""What a benchmark's row asks, and what may be answered: a question's names, and its choices, however a file holds them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+PASSAGE = ("passage", "context", "article", "paragraph", "story")
+QUESTION = ("question", "text", "prompt", "query", "problem", "goal", "sentence", "stem", "ctx", "question_stem", "instruction", "input",
+            *PASSAGE)  # fmt: skip
 CHOICES = ("choices", "options", "endings")
 NUMBERS, LETTERS = "0123456789", "abcdefghij"
 APART = (("option", NUMBERS), ("option_", NUMBERS), ("option", LETTERS), ("option_", LETTERS), ("choice", NUMBERS), ("choice_", NUMBERS),
@@ -42,6 +45,11 @@ def choices_of(row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]
     labels = [str(choice["label"]) for choice in found if isinstance(choice, Mapping) and "text" in choice and "label" in choice]
     texts = [str(choice.get("text", choice) if isinstance(choice, Mapping) else choice).strip() for choice in found]
     return tuple(texts), tuple(labels) if len(labels) == len(texts) else ()
+
+
+def with_choices(question: str, choices: Iterable[str]) -> str:
+    """The question as it is asked: its choices under it, one a line."""
+    return "\n".join([question, *choices])
 
 
 def plain(value: Any) -> Any:

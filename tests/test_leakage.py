@@ -97,6 +97,43 @@ def test_items_of_every_common_shape_are_read(row, question, choices, answer):
     assert (items.questions, items.choices, items.answers) == ((question,), (choices,), (answer,))
 
 
+SQUAD = {"version": "1.1", "data": [{"title": "Rain", "paragraphs": [
+    {"context": "Rain fell on the hill.", "qas": [
+        {"id": "a", "question": "What fell?", "answers": [{"answer_start": 0, "text": "Rain"}, {"answer_start": 0, "text": "Rain fell"}]},
+        {"id": "b", "question": "Where?", "answers": [{"answer_start": 13, "text": "the hill"}]}]},
+    {"context": "Snow lay.", "qas": [{"question": "Who?", "answers": [], "is_impossible": True}, {"question": "Why?", "answers": []}]},
+]}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "ids", "told"),
+    [
+        *[("dev.json", json.dumps(SQUAD, indent=indent), ["a", "b", "dev.json#1.1.2.1", "dev.json#1.1.2.2"],
+           ["Rain fell on the hill.\nWhat fell?", "Rain fell on the hill.\nWhere?", "Snow lay.\nWho?", "Snow lay.\nWhy?"])
+          for indent in (None, 2)],
+        ("tasks.json", json.dumps({"name": "x", "examples": [{"input": "One and one?", "target": "two"}]}, indent=1), ["tasks.json#1.1"],
+         ["One and one? two"]),
+        ("list.json", json.dumps([{"question": "Which?", "answer": "this"}], indent=1), ["list.json#0"], ["Which? this"]),
+        ("test.csv", '"Which, now?",0,4,2,6,B\nWhat?,x,y,z,w,D\n', ["test.csv#1", "test.csv#2"], ["Which, now? 4", "What? w"]),
+        ("named.csv", "question,A,B,C,D,answer\nWhat?,x,y,z,w,D\n", ["named.csv#2"], ["What? w"]),
+        ("open.csv", "id,question,A,B,C,D\nq1,What?,x,y,z,w\n", ["q1"], ["What?"]),
+        ("one.json", json.dumps({"question": "Which?", "answer": "this", "data": [{"input": ""}]}), ["one.json#1"], ["Which? this"]),
+    ],
+)  # fmt: skip
+def test_raw_files_of_benchmarks_are_read(tmp_path, name, content, ids, told):
+    (tmp_path / name).write_text(content)
+    items = leakage.load_items(tmp_path / name)
+    assert list(items.ids) == ids
+    if name == "dev.json":
+        assert list(items.questions) == told and items.answers == ("Rain", "the hill", "", "")
+    else:
+        assert [items.told(row) for row in range(len(items))] == told
+
+
+def test_articles_in_memory_are_read_as_their_file_is():
+    assert leakage.load_items(SQUAD["data"]).ids == ("a", "b", "row 0.2.1", "row 0.2.2")
+
+
 def test_an_answer_stands_in_the_blank():
     assert leakage.load_items([{"question": "A ____ keeps time.", "answer": "metronome"}]).told(0) == "A metronome keeps time."
     one = {"sentence": "Ann ate, as _ was hungry.", "option1": "Ann", "option2": "Eve", "answer": "2"}
@@ -162,6 +199,8 @@ def test_the_bundled_benchmark_is_read_whole():
         ('{"question": ""}\n{"question": "  "}\n', "no item has a text"),
         ("", "no item has a text"),
         ('{"question": "good"}\n{broken\n', r"line 2: not valid JSON .*mend or remove"),
+        ('{"article": "Rain fell.", "questions": ["Where?"]}\n', r'line 1: "questions" holds a list; write a row for each question'),
+        (json.dumps({f"q{n}": 0 for n in range(500)}), r"this benchmark has: q0, q1, .* \.\.\.\)$"),
     ],
 )
 def test_a_benchmark_without_text_or_with_a_broken_line_is_named(tmp_path, content, sentence):
@@ -385,14 +424,17 @@ def test_the_repetition_rate_is_the_share_of_own_runs():
 def test_the_funnel_accounts_for_every_text(found, overlap):
     rates = leakage.shares(found, leakage.load_items([{"question": "a b c a b c a b c"}]), sizes=(2, 4))
     assert ((rates >= 0) & (rates <= 1)).all(axis=None)
-    steps = leakage.funnel(rates, 4, overlap)
-    assert steps["pages"].iloc[-1] + steps["removed"].sum() == len(found)
+    steps = leakage.funnel(rates, overlap)
+    assert steps["n"].tolist() == [2, 4] and (steps["texts"] == len(found)).all()
+    assert (steps["gone"] <= steps["shared"]).all() and (steps["shared"] <= steps["texts"]).all()
+    assert steps["gone"].tolist() == [sum(rate > overlap for rate in rates[n]) for n in ("2", "4")]
+    assert leakage.funnel(rates, 0)["gone"].tolist() == steps["shared"].tolist()
 
 
 def test_an_n_that_was_not_counted_is_named():
     items = questions(1)
-    with pytest.raises(InputError, match="counted for n = 4, 5"):
-        leakage.funnel(leakage.shares(["a"], items, sizes=(4, 5)), 13, 0.5)
+    with pytest.raises(InputError, match="compared at n = 4, 5"):
+        figures.repetition_funnel(leakage.funnel(leakage.shares(["a"], items, sizes=(4, 5)), 0.5), n=13)
     with pytest.raises(InputError, match="at least 1 word"):
         leakage.shares(["a"], items, sizes=(0,))
 
@@ -466,7 +508,7 @@ def test_vectors_of_other_pages_are_named():
 
 def test_an_item_has_three_forms():
     asked, told, offered = forms(leakage.load_items([{"question": "Which?", "choices": ["x", "y"], "answer": "y"}]))
-    assert (asked, told, offered) == (["Which?"], ["Which? y"], ["Which? x y"])
+    assert (asked, told, offered) == (["Which?"], ["Which? y"], ["Which?\nx\ny"])
 
 
 # --- report, figures, command -----------------------------------------------------------------------------------------
@@ -483,7 +525,8 @@ def test_hostile_text_is_escaped_and_both_sides_are_marked():
 def test_what_is_marked_of_a_long_item_is_what_was_copied(first, last):
     told = np.random.default_rng(3).permutation(VOCABULARY)[:900].tolist()
     copied = " ".join(told[first:last])
-    hit = {"id": "p", "benchmark": "b", "item": "i", "how": "ngram", "overlap": 0.1, "found": copied, "text": " ".join(told)}
+    hit = {"id": "p", "benchmark": "b", "item": "i", "how": "ngram", "overlap": 0.1, "found": copied, "text": " ".join(told),
+           "choices": ""}  # fmt: skip
     page, item = re.findall(r"<div style[^>]*>(.*?)</div>", leakage.side_by_side(pd.DataFrame([hit]))._repr_html_(), re.DOTALL)
     said = [re.findall("<mark[^>]*>(.*?)</mark>", side) for side in (page, item)]
     if len(copied) <= MOST:
@@ -497,8 +540,22 @@ def test_the_table_has_the_same_columns_of_text_with_hits_and_without():
     items = questions(5)
     some, none = (leakage.find(pages([text]), items).hits for text in (items.told(0), "nothing"))
     assert len(some) == 1 and len(none) == 0
-    assert none[["id", "benchmark", "item", "found", "text"]].dtypes.to_dict() == some[[
-        "id", "benchmark", "item", "found", "text"]].dtypes.to_dict()  # fmt: skip
+    said = ["id", "benchmark", "item", "found", "text", "choices"]
+    assert none[said].dtypes.to_dict() == some[said].dtypes.to_dict()
+
+
+def test_the_choices_are_shown_and_marked_where_they_are_what_the_page_shares():
+    rng = np.random.default_rng(3)
+    items = leakage.load_items([{"question": prose(rng, 6), "choices": [prose(rng, 2) for _ in range(4)], "answer": 2} for _ in range(9)])
+    dump, told = f"{prose(rng, 40)} {items.lettered(7)} Answer: C", f"{prose(rng, 40)} {items.told(6)} {prose(rng, 40)}"
+    found = leakage.find(pages([dump, told]), items)
+    assert found.hits["text"].tolist() == [items.told(7), items.told(6)]
+    assert found.hits["choices"].tolist() == ["\n".join(items.choices[row]) for row in (7, 6)]
+    shown = [leakage.side_by_side(found.hits.iloc[[row]])._repr_html_() for row in (0, 1)]
+    sides = [re.findall(r"<div style[^>]*>(.*?)</div>", html, re.DOTALL)[1] for html in shown]
+    marked = [re.findall("<mark[^>]*>(.*?)</mark>", side) for side in sides]
+    assert set(marked[0]) == set(f"{items.questions[7]} {' '.join(items.choices[7])}".split())
+    assert items.choices[6][0] not in re.sub("<[^>]*>", "", sides[1]) and set(marked[1]) == set(items.told(6).split())
 
 
 @pytest.mark.parametrize(("ways", "says"), [(["", ""], "None of 2 pages holds"), (["ngram", ""], "One of 2 pages holds"),
@@ -508,10 +565,16 @@ def test_pages_that_leak_are_counted_on_the_map(ways, says):
     assert figures.leaks_on_map(places, ways).layout.meta["title"].startswith(f"{says} a benchmark item")
 
 
-def test_the_chosen_point_of_the_repetition_rates_is_in_sight_at_any_threshold():
-    rates = pd.DataFrame({"4": [0.01] * 77 + [0.9] * 3, "8": 0.0})
-    drawn = figures.repetition_rates(rates, n=4, overlap=0)
-    assert drawn.data[-1].y == (80,) and drawn.layout.yaxis.range[1] > 80
+@pytest.mark.parametrize(("overlap", "gone", "says"), [
+    (0.5, 3, "Three of 90 texts go at n = 4; 80 share a run with an item"), (0.0, 80, "80 of 90 texts go at n = 4; all that share a run"),
+    (0.95, 0, "None of 90 texts goes at n = 4; 80 share a run with an item"),
+])  # fmt: skip
+def test_the_repetition_funnel_stacks_what_goes_and_what_stays_at_any_threshold(overlap, gone, says):
+    rates = pd.DataFrame({"4": [0.01] * 77 + [0.9] * 3 + [0.0] * 10, "8": 0.0})
+    drawn = figures.repetition_funnel(leakage.funnel(rates, overlap), n=4, overlap=overlap)
+    assert drawn.layout.meta["title"] == says
+    assert [tuple(bar.y) for bar in drawn.data] == [(gone, 0), (80 - gone, 0)] and drawn.layout.yaxis.range[1] > 80
+    assert [note.text for note in drawn.layout.annotations] == [f"<b>{gone} of 80</b>", "0 of 0"]
 
 
 def test_a_single_leak_is_one():
@@ -566,7 +629,10 @@ def test_figures_draw_and_say_what_they_show(theme):
     assert "Four leaks in 9 pages: three of them copied" in drawn.layout.title.text and "<b>" not in str(drawn.layout.yaxis.ticktext)
     assert "No benchmark item" in figures.leak_counts(counts.head(0), theme=theme).layout.title.text
     rates = pd.DataFrame({"8": [0.0, 0.2, 0.9], "13": [0.0, 0.0, 0.6]})
-    assert "One of 3 texts goes at n = 13" in figures.repetition_rates(rates, n=13, theme=theme).layout.title.text
+    steps = leakage.funnel(rates, 0.5)
+    assert "One of 3 texts goes at n = 13; all that share" in figures.repetition_funnel(steps, n=13, theme=theme).layout.title.text
+    nothing = leakage.funnel(rates.head(0), 0.5)
+    assert "No text to compare" in figures.repetition_funnel(nothing, n=13, theme=theme).layout.title.text
     places = pd.DataFrame({"x": [0.0, 1], "y": [0.0, 1], "title": ["a", "b"], "snippet": ["", ""], "source": ["", ""], "topic": ["t", "u"]})
     drawn = figures.leaks_on_map(places, ["ngram", ""], theme=theme)
     assert "One of 2 pages" in drawn.layout.title.text
@@ -577,7 +643,10 @@ def test_the_papers_table_and_an_own_model_in_one_figure():
     assert len(deltas) == 80 and deltas["delta"].max() == 35.01
     own = pd.DataFrame({"model": ["mine"], "benchmark": ["items"], "delta": [40.0], "low": [30.0], "high": [50.0]})
     drawn = figures.leak_deltas(pd.concat([own, deltas]), own=["mine"])
-    assert drawn.layout.title.text.startswith("<b>“mine” completes") and "<b>mine</b>" in drawn.layout.yaxis.ticktext
+    assert drawn.layout.title.text.startswith("<b>“mine” falls by 40 points on a paraphrase of “items”")
+    assert "<b>mine</b>" in drawn.layout.yaxis.ticktext
+    worse = figures.leak_deltas(own.assign(delta=-2.0))
+    assert worse.layout.title.text.startswith("<b>“mine” gains 2 points on a paraphrase of “items”")
 
 
 def command(*words_):

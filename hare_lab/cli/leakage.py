@@ -50,7 +50,8 @@ def leakage(
         vectors = embed_windows(pages, items, model=model) if paraphrases else None
         found = find(pages, items, statement.leakage, kind=kind, vectors=vectors)
         found.table().to_parquet(table, index=False)
-        gone = [id for id, leak in zip(found.ids, found.leak, strict=True) if leak > found.overlap]
+        judged = found.pages()
+        gone = [id for id, leaked in zip(judged["id"], judged["leaked"], strict=True) if leaked]
         told = {**found.to_dict(), "pages_that_go": gone, "set_aside": aside}
         report.write_text(json.dumps(told, ensure_ascii=False, indent=2), encoding="utf-8")
     say(f"{found.summary()}{told_aside}\nResults: {out}, one row a page and item; {out.name}.report.json beside it")

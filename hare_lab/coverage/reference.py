@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hare_lab import clustering, corpus, texts, topics
-from hare_lab.choices import CHOICES, choices_of
+from hare_lab.choices import CHOICES, QUESTION, choices_of, with_choices
 from hare_lab.corpus.pages import with_columns
 from hare_lab.embedding import embed
 from hare_lab.errors import InputError
@@ -31,7 +31,7 @@ OWN_OTHER = "other of the reference"  # a topic of a reference of pages that cal
 FEWEST = 20  # pages or items below which shares say nothing
 GROUPS = ("topic", "subject", "label", "benchmark", "category")  # columns that name what a page of a reference is about
 # Where the text of a page or item stands; the first that a reference has is read.
-TEXTS = ("text", "question", "prompt", "query", "problem", "goal", "sentence", "stem", "ctx", "passage")
+TEXTS = ("text", *(name for name in QUESTION if name != "text"))
 MOST_GROUPS = 500
 CENTRES = 12  # points that stand for a topic of many pages
 _PART = re.compile(r"[:;,.]| and ")
@@ -189,7 +189,7 @@ def _pages_or_items(source: str | Path, column: str | None, seed: int) -> Datase
     pages = _read(source, column, seed)
     if not (offered := _offered(pages)):
         return pages
-    joined = ["\n".join([row["text"], *choices_of(row)[0]]) for row in pages.select_columns(["text", *offered])]
+    joined = [with_choices(row["text"], choices_of(row)[0]) for row in pages.select_columns(["text", *offered])]
     return with_columns(pages, {"text": pa.array(joined, pa.string())})
 
 

@@ -15,7 +15,7 @@ from hare_lab.figures.curation import before_after_map, composition, quality_div
 from hare_lab.figures.evaluation import bits_by_topic, leaderboard, task_scores
 from hare_lab.figures.experiment import ablation_curves, arm_differences, tokens_to_target
 from hare_lab.figures.export import FORMATS, from_json, has_browser, html, image, themed
-from hare_lab.figures.leakage import leak_counts, leak_deltas, leaks_on_map, repetition_rates
+from hare_lab.figures.leakage import leak_counts, leak_deltas, leaks_on_map, repetition_funnel
 from hare_lab.figures.levels import score_against_priors
 from hare_lab.figures.look import THEMES, color_of, colors_of, escape
 from hare_lab.figures.maps import topic_map
@@ -31,7 +31,7 @@ __all__ = [
     "calls_beside_paper", "calls_by_requests", "cleaning_funnel", "color_of", "colors_of", "composition", "coverage_before_after",
     "coverage_curve", "coverage_treemap", "diversity_profile", "escape", "from_json", "has_browser", "holes_map", "html", "image",
     "leaderboard", "leak_counts", "leak_deltas", "leaks_on_map", "learning_rate", "loss_curve", "page_lengths", "quality_by_topic",
-    "quality_diversity", "quality_reasons", "repetition_rates", "risk_coverage", "rule_failures", "score_against_priors",
+    "quality_diversity", "quality_reasons", "repetition_funnel", "risk_coverage", "rule_failures", "score_against_priors",
     "similarity_histogram", "subject_coverage", "synthesis_composition", "synthesis_funnel", "synthesis_pipeline", "task_scores",
     "themed", "tokens_to_target", "topic_hierarchy", "topic_map", "topic_sizes", "training_costs", "tuning_effect", "wanted_and_have",
 ]  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -65,51 +64,54 @@ def leak_counts(counts: pd.DataFrame, *, pages: int = 0, theme: str = "screen") 
     )
 
 
-def repetition_rates(rates: pd.DataFrame, *, n: int, overlap: float = 0.5, theme: str = "screen") -> go.Figure:
-    """What the rule of the paper's appendix A.4 removes, for each n, and what it would at other thresholds.
+def repetition_funnel(steps: pd.DataFrame, *, n: int, overlap: float = 0.5, theme: str = "screen") -> go.Figure:
+    """What the rule of the paper's appendix A.4 removes: the texts that share a run of n words with an item, and of these those that go.
 
     Parameters
     ----------
-    rates : DataFrame with one column an n and one row a text: the share of its n-grams that stand in a benchmark (0 to 1)
-    n : the n that is chosen
-    overlap : the share above which a text goes
+    steps : DataFrame as `leakage.funnel` returns it
+        One row an n: n, texts (all of them), shared (those with any run of n words that stands in an item), gone (those with more than
+        `overlap` of their runs).
+    n : the n that is chosen, in full colour
+    overlap : the share above which a text goes, 0 to 1
     theme : screen, paper or talk
 
     Raises
     ------
     InputError
-        If there is no column for n, or a rate is no number.
+        If a column is missing or holds no numbers, or there is no row for n.
     """
     look.theme_of(theme)
-    look.need(rates, [str(n)], "repetition rates")
-    if rates.empty:
+    look.need(steps, ["n", "texts", "shared", "gone"], "repetition funnel")
+    look.need_numbers(steps, ["n", "texts", "shared", "gone"], "repetition funnel")
+    if n not in set(steps["n"]):
+        raise InputError(f"n is {n}; the texts were compared at n = {', '.join(map(str, steps['n']))}")
+    chosen = steps[steps["n"] == n].iloc[0]
+    if not chosen["texts"]:
         return look.nothing("No text to compare", theme)
-    look.need_numbers(rates, list(rates.columns), "repetition rates")
-    gone = int((rates[str(n)] > overlap).sum())
-    some = int((rates[str(n)] > 0).sum())
+    gone, shared = int(chosen["gone"]), int(chosen["shared"])
     count, verb = look.sentence(look.number(gone)) if gone else "None", "goes" if gone < 2 else "go"
-    title = f"{count} of {look.plural(len(rates), 'text')} {verb} at n = {n}: more than {look.percent(overlap)} repeated"
-    subtitle = f"{look.plural(some, 'text')} share any run of {n} words with a benchmark item"
-    figure = look.canvas(title, subtitle, theme=theme, height=0.8, right=6)
-    thresholds = np.linspace(0, 1, 51)
-    for column in rates.columns:
-        chosen = str(column) == str(n)
-        rate = np.sort(rates[column].to_numpy(float))
-        share = len(rate) - np.searchsorted(rate, thresholds, side="right")
-        figure.add_scatter(
-            x=100 * thresholds, y=share, mode="lines", line_shape="hv", name=f"n = {column}", showlegend=False,
-            line={"color": look.LOST if chosen else look.GREY, "width": 4 if chosen else 1.5},
-            hovertemplate=f"n = {column}, above %{{x:.0f}} %: %{{y:,}} texts<extra></extra>",
+    others = f"{look.number(shared)} share{'s' if shared == 1 else ''} a run with an item"
+    title = (
+        f"{count} of {look.plural(chosen['texts'], 'text')} {verb} at n = {n}; {'all that share a run' if 0 < gone == shared else others}"
+    )
+    subtitle = f"orange: more than {look.percent(overlap)} of the text’s runs stand in items, so it goes · grey: fewer do, and it stays"
+    figure = look.canvas(title, subtitle, theme=theme, height=0.72)
+    for column, name, color in ((steps["gone"], "go", look.LOST), (steps["shared"] - steps["gone"], "share a run and stay", look.GREY)):
+        figure.add_bar(
+            x=steps["n"], y=column, showlegend=False, hovertemplate="n = %{x}: %{y:,} texts " + name + "<extra></extra>",
+            marker_color=[color if here == n else look.mix(color, look.PAPER, 0.5) for here in steps["n"]],
         )  # fmt: skip
-    figure.data = [trace for trace in figure.data if trace.name != f"n = {n}"] + [t for t in figure.data if t.name == f"n = {n}"]
-    figure.add_vline(x=100 * overlap, line={"color": look.INK, "width": 1.5, "dash": "dot"})
-    figure.add_scatter(
-        x=[100 * overlap], y=[gone], mode="markers+text", marker={"size": 13, "color": look.LOST}, text=[f"  {gone:,}"], hoverinfo="skip",
-        textposition="top right", textfont={"color": look.readable_on_paper(look.LOST)}, showlegend=False, cliponaxis=False,
-    )  # fmt: skip
-    figure.update_xaxes(title_text=f"repeated n-grams above which a text goes, in % (orange: n = {n}, grey: other n)", range=[0, 100])
-    most = max(1, gone, int((rates > 0.02).sum().max()))  # the other n may rise out of sight at nought, never what is chosen
-    return figure.update_yaxes(title_text="texts that go", range=[0, 1.15 * most])
+    between = "<br>of " if steps["shared"].max() >= 1_000 else " of "  # long numbers would run into each other
+    for here, left, of in zip(steps["n"], steps["gone"], steps["shared"], strict=True):
+        told, color = f"{left:,}{between}{of:,}", look.INK if here == n else look.QUIET
+        figure.add_annotation(
+            x=here, y=of, yanchor="bottom", showarrow=False, text=f"<b>{told}</b>" if here == n else told, font_color=color
+        )  # fmt: skip
+    figure.update_layout(barmode="stack", bargap=0.3)
+    ticks = [f"<b>{here}</b>" if here == n else str(here) for here in steps["n"]]
+    figure.update_xaxes(title_text="n: words of a run", tickvals=list(steps["n"]), ticktext=ticks, showgrid=False)
+    return figure.update_yaxes(title_text="texts that share a run", range=[0, 1.15 * max(1, int(steps["shared"].max()))])
 
 
 def leaks_on_map(points: pd.DataFrame, leak: Sequence[str], *, theme: str = "screen") -> go.Figure:
@@ -172,7 +174,7 @@ def leak_deltas(deltas: pd.DataFrame, *, own: Sequence[str] = (), theme: str = "
     rows = {model: at for at, model in enumerate([m for m in models if m in own] + [m for m in models if m not in own])}
     top = deltas.iloc[int(deltas["delta"].to_numpy(float).argmax())]
     model, benchmark = look.short(top["model"], 20), look.short(top["benchmark"], 12)
-    title = f"“{model}” completes “{benchmark}” {top['delta']:.3g} points better than a paraphrase"
+    title = f"“{model}” {'gains' if top['delta'] < 0 else 'falls by'} {abs(top['delta']):.3g} points on a paraphrase of “{benchmark}”"
     subtitle = "each dot: a model on a benchmark; right of zero it completes the benchmark better than a paraphrased copy"
     figure = look.canvas(title, subtitle, theme=theme, height=min(1.4, 0.42 + 0.07 * len(rows)), right=15)
     benchmarks = list(dict.fromkeys(deltas["benchmark"]))

@@ -203,6 +203,7 @@ def _best(rows: list[pd.DataFrame], texts: Sequence[str], ids: Sequence[str], it
         "item": [items.ids[item] for item in which],
         "found": [texts[row][start:end] for row, start, end in zip(table["row"], table["start"], table["end"], strict=True)],
         "text": [items.told(int(item)) for item in which],
+        "choices": ["\n".join(items.choices[item]) for item in which],
     }
     kind = None if len(table) else "str"  # an empty list would be a column of numbers
     for name, values in said.items():

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import math
 import re
+import textwrap
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hare_lab.choices import choices_of, plain
+from hare_lab.choices import PASSAGE, QUESTION, choices_of, plain, with_choices
 from hare_lab.dedup.words import words
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
@@ -26,13 +31,11 @@ from hare_lab.priors import Priors
 if TYPE_CHECKING:
     import pandas as pd
 
-PASSAGE = ("passage", "context", "article", "paragraph", "story")
-QUESTION = ("question", "text", "prompt", "query", "problem", "goal", "sentence", "stem", "ctx", "question_stem", "instruction", "input",
-            *PASSAGE)  # fmt: skip
 ANSWER = ("answer", "gold", "answerkey", "label", "target", "cop", "answers", "best_answer", "correct_answer", "output", "solution",
           "response")  # fmt: skip
 CLASSES = ("gold", "answerkey", "label", "target", "cop")  # a number here is the place of a choice or of a class, never the answer itself
 JUDGED = ("mc1_targets", "mc2_targets")  # TruthfulQA's choices, each marked right (1) or wrong (0)
+NESTS = ("data", "examples", "paragraphs", "qas", "qa_pairs")  # lists of rows within a row
 BLANK = re.compile(r"_{2,}")
 GAP = re.compile(r"(?<!\w)_(?!\w)")  # the blank of WinoGrande and RACE, elsewhere a sign like others
 _LEAD = re.compile(r"^\s*(?:question|q|passage|context|problem)\s*:\s*", re.IGNORECASE)
@@ -80,6 +83,14 @@ class Items:
             return question
         return f"{question} {answer}".strip()
 
+    def offered(self, row: int) -> str:
+        """Question and choices as one text, in the benchmark's order."""
+        return with_choices(self.questions[row], self.choices[row])
+
+    def lettered(self, row: int) -> str:
+        """The same as a dump of an exam shows it, a letter before each choice: "A. first"."""
+        return with_choices(self.questions[row], (f"{ascii_uppercase[at % 26]}. {choice}" for at, choice in enumerate(self.choices[row])))
+
     def words(self) -> np.ndarray:
         """Words of question and answer together, as the search counts them (`dedup.words`), one number an item."""
         return np.array([len(words(self.told(row))) for row in range(len(self))], np.int64)
@@ -106,9 +117,10 @@ def load_items(*sources: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]]
     sources : paths (file, folder or glob of JSONL, JSON, CSV, Parquet, Arrow or text, each also compressed), "hf:owner/name",
         or rows in memory, as a sequence of dictionaries or a DataFrame
         A row needs a question under one of the names in `QUESTION`; choices and an answer are read where there are any, and a
-        passage under one of the names in `PASSAGE` is put before the question. The row's `benchmark` names it, else the file
-        does, with its folder where two files have one name; its `id` names the item, else its place does. An id that its
-        benchmark had before gets the number of its row, as in `corpus.load`: "a~2".
+        passage under one of the names in `PASSAGE` is put before the question. Raw SQuAD, whose questions stand in lists within
+        lists, and MMLU's CSV, which names no columns, are read as they are. The row's `benchmark` names it, else the file does,
+        with its folder where two files have one name; its `id` names the item, else its place does. An id that its benchmark had
+        before gets the number of its row, as in `corpus.load`: "a~2".
 
     Returns
     -------
@@ -127,16 +139,17 @@ def load_items(*sources: str | Path | pd.DataFrame | Sequence[Mapping[str, Any]]
     names = _names(sources)
     for source in sources:
         count, fields = 0, ""
-        for where, name, row in _rows(source, names):
-            own = _lowered(row)
-            one = _read(own)
-            fields = fields or ", ".join(map(str, row))
-            if not one.question:
-                continue
-            count += 1
-            benchmark = _said(own.get("benchmark")) or name
-            item = _said(own.get("id")) or where.replace(" line ", "#").replace(" row ", "#")
-            asked.setdefault((benchmark, *one), (where.rpartition(" ")[2], item, one))
+        for place, name, whole in _rows(source, names):
+            for where, row in _flat(place, whole):
+                own = _lowered(row)
+                one = _read(own)
+                fields = fields or textwrap.shorten(", ".join(map(str, row)), 200, placeholder=" ...")
+                if not one.question:
+                    continue
+                count += 1
+                benchmark = _said(own.get("benchmark")) or name
+                item = _said(own.get("id")) or where.replace(" line ", "#").replace(" row ", "#")
+                asked.setdefault((benchmark, *one), (where.rpartition(" ")[2], item, one))
         if not count:
             what = source if isinstance(source, str | Path) else "rows in memory"
             raise InputError(
@@ -208,11 +221,54 @@ def _rows(
             yield where, name.removeprefix("hf:"), row
         return
     for file in expand(name):
-        for where, row in read_file(file, file.name):
+        rows = _one_object(file) or read_file(file, file.name)
+        for where, row in _headed(rows) if ".csv" in file.suffixes else rows:
             problem = row.get(PROBLEM)
             if isinstance(problem, Problem):
                 raise InputError(f"benchmark {problem.sentence}; mend or remove the line")
             yield where, names[file], row
+
+
+def _one_object(file: Path) -> list[tuple[str, Any]]:
+    """The row of a JSON file that is a single object, over one line or many; none of any other file."""
+    from hare_lab.corpus.compressed import open_plain
+
+    if ".json" not in file.suffixes:
+        return []
+    value = None
+    failures = (OSError, EOFError, ValueError, RecursionError, lzma.LZMAError, zlib.error)  # the reader of rows says what is wrong
+    with suppress(*failures), open_plain(file) as opened:
+        value = json.load(opened)
+    return [(f"{file.name} line 1", value)] if isinstance(value, Mapping) else []
+
+
+def _headed(rows: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """The rows of a CSV file under their names, also where it names none, as MMLU's do: question, four choices, and the letter of one."""
+    named = ("question", *"ABCD", "answer")
+    for number, (where, row) in enumerate(rows):
+        head = list(row)
+        told = {str(name).lower() for name in head} & {*QUESTION, "a"}
+        if told or len(head) != len(named) or head[-1] not in named[1:-1]:
+            yield where, row
+            continue
+        if not number:
+            yield f"{where.rpartition(' ')[0]} 1", dict(zip(named, head, strict=True))
+        yield where, dict(zip(named, row.values(), strict=True))
+
+
+def _flat(where: str, row: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The items that a row holds in lists (SQuAD: articles, their paragraphs, their questions), each with what stands around it."""
+    alone = any(name in row for name in QUESTION if name not in PASSAGE)  # it asks a question of its own
+    if isinstance(row.get("questions"), list) and not alone:
+        raise InputError(f'benchmark {where}: "questions" holds a list; write a row for each question, with the passage as "context"')
+    lists = {name: row[name] for name in NESTS if isinstance(row.get(name), list) and row[name]}
+    inside = next((name for name, held in lists.items() if all(isinstance(one, Mapping) for one in held)), None)
+    if inside is None or alone:
+        yield where, row
+        return
+    around = {name: value for name, value in row.items() if name != inside}
+    for number, one in enumerate(row[inside], start=1):
+        yield from _flat(f"{where}.{number}", {**around, **one})
 
 
 def _said(value: Any) -> str:
@@ -279,7 +335,8 @@ def _said_right(row: Mapping[str, Any], choices: tuple[str, ...]) -> str | int |
             value = value.get("text", value.get("value"))
         value = plain(value)
         if isinstance(value, list | tuple):
-            value = next((one for one in value if isinstance(one, str | int | float)), None)
+            told = (one.get("text") if isinstance(one, Mapping) else one for one in value)
+            value = next((one for one in told if isinstance(one, str | int | float)), None)
         if isinstance(value, str) and value.strip():
             return value.strip()
         if isinstance(value, float):

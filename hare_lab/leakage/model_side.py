@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from hare_lab.choices import with_choices
 from hare_lab.diversity.estimate import Estimate
 from hare_lab.errors import InputError
 from hare_lab.leakage.items import Items, load_items
@@ -118,15 +119,10 @@ def twins(rows: Sequence[dict[str, Any]] | None = None) -> tuple[Items, Items]:
 
 def exam_texts(items: Items) -> list[str]:
     """Each item as a model would meet it in a text: question, choices, answer, one a line; a blank holds its answer."""
-    found = []
-    for row in range(len(items)):
-        if items.choices[row]:
-            found.append(
-                "\n".join([items.questions[row], *(f"- {choice}" for choice in items.choices[row]), f"Answer: {items.answers[row]}"])
-            )
-        else:
-            found.append(items.told(row))
-    return found
+    return [
+        with_choices(question, [*(f"- {choice}" for choice in choices), f"Answer: {answer}"]) if choices else items.told(row)
+        for row, (question, choices, answer) in enumerate(zip(items.questions, items.choices, items.answers, strict=True))
+    ]
 
 
 def model_test(

@@ -167,23 +167,18 @@ def _share(pages: Sequences, known: np.ndarray, n: int) -> np.ndarray:
     return share
 
 
-def funnel(rates: pd.DataFrame, n: int, overlap: float) -> pd.DataFrame:
-    """What appendix A.4 would remove: columns step, pages, removed, as `figures.cleaning_funnel` draws it.
+def funnel(rates: pd.DataFrame, overlap: float) -> pd.DataFrame:
+    """What appendix A.4 would remove, for each n: columns n, texts, shared, gone, as `figures.repetition_funnel` draws it.
+
+    `shared` texts have any run of n words that stands in an item; `gone` are those of which more than `overlap` of the runs do.
 
     Parameters
     ----------
     rates : what `shares` returns
-    n : words of a run; one of the columns
-    overlap : the share of a page's runs above which it goes, 0 to 1
+    overlap : the share of a text's runs above which it goes, 0 to 1
     """
     import pandas as pd
 
-    if str(n) not in rates.columns:
-        raise InputError(f"n is {n}; the shares were counted for n = {', '.join(map(str, rates.columns))}")
-    rate = rates[str(n)].to_numpy(float)
-    gone, touched = int((rate > overlap).sum()), int((rate > 0).sum())
-    return pd.DataFrame(
-        [("read", len(rate), 0), (f"above {overlap:.0%} of the {n}-grams", len(rate) - gone, gone),
-         (f"any {n}-gram at all", len(rate) - touched, touched - gone)],
-        columns=["step", "pages", "removed"],
-    )  # fmt: skip
+    rate = rates.to_numpy(float)
+    sizes = [int(n) for n in rates.columns]
+    return pd.DataFrame({"n": sizes, "texts": len(rate), "shared": (rate > 0).sum(axis=0), "gone": (rate > overlap).sum(axis=0)})

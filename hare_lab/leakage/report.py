@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from hare_lab.dedup.words import words
+from hare_lab.leakage.sequences import FUNCTION_WORDS
 from hare_lab.priors import Leakage
 from hare_lab.report_base import Report, html_table
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 HOW = ("ngram", "edited", "reworded")
 REPEATED = "repeated"  # how a page goes that holds no item, but more of whose own n-grams than allowed stand in items
-COLUMNS = ("id", "benchmark", "item", "how", "score", "overlap", "certain", "words", "start", "end", "found", "text")
+COLUMNS = ("id", "benchmark", "item", "how", "score", "overlap", "certain", "words", "start", "end", "found", "text", "choices")
 _BOX = "white-space:pre-wrap;border-left:3px solid #8886;padding:.2em 1em;max-width:80ch"
 _MARK = '<mark style="background:#56b4e955;color:inherit">'
 MOST = 1_500  # characters of each side that are shown, about where they agree
@@ -33,11 +35,12 @@ class Leaks(Report):
 
     Attributes
     ----------
-    hits : DataFrame with the columns id, benchmark, item, how, score, overlap, certain, words, start, end, found, text
+    hits : DataFrame with the columns id, benchmark, item, how, score, overlap, certain, words, start, end, found, text,
+        choices
         One row a page and item. `how` is "ngram", "edited" or "reworded", `score` what its threshold asks of; `overlap` the
         share of the item that the page holds (0 to 1), `words` how many of its words; `certain` is False where a reworded
         item may be no more than the same fact; `found` is what stands in the page from character `start` to `end`, `text` the
-        item's question and answer.
+        item's question and answer, `choices` its choices, one a line.
     ids, leak, repeated : one entry a page: its id, the larger of its greatest certain overlap and `repeated`, and the share of its own
         n-grams that stand in any item, 0 to 1
     n : words of an n-gram
@@ -131,7 +134,7 @@ class Sides(Report):
     def _repr_html_(self) -> str:
         parts = []
         for hit in self.table.to_dict(orient="records"):
-            page, item = marked(*in_view(str(hit["found"]), str(hit["text"])))
+            page, item = marked(*in_view(str(hit["found"]), _said(hit)))
             head = f"{hit['id']} holds {hit['overlap']:.0%} of {hit['benchmark']} / {hit['item']} ({hit['how']})"
             parts.append(
                 f'<p style="margin:.8em 0 .2em"><b>{html.escape(head)}</b></p><div style="{_BOX}">{page}</div>'
@@ -151,6 +154,13 @@ def side_by_side(hits: pd.DataFrame, count: int = 3, how: str = "") -> Sides:
     """
     chosen = hits[hits["how"] == how] if how else hits
     return Sides(chosen.sort_values(["overlap", "id", "item"]).head(count))
+
+
+def _said(hit: Mapping[Any, Any]) -> str:
+    """Question and answer of a hit's item, and its choices where half of the telling words that only they have stand in the page."""
+    found, text, choices = (set(words(str(hit[name]))) for name in ("found", "text", "choices"))
+    own = choices - text - FUNCTION_WORDS
+    return f"{hit['text']}\n{hit['choices']}" if own and 2 * len(own & found) >= len(own) else str(hit["text"])
 
 
 def in_view(page: str, item: str) -> tuple[str, str]:
@@ -259,13 +269,15 @@ def planted_found(hits: pd.DataFrame, pages: Dataset, truth: Sequence[Mapping[st
     """
     import pandas as pd
 
+    from hare_lab.texts import LEAK_KINDS
+
     there = {str(id).rpartition("#")[2] for id in pages["id"]}
     found = {
         (str(id).rpartition("#")[2], item): certain for id, item, certain in zip(hits["id"], hits["item"], hits["certain"], strict=True)
     }
     planted = [(leak["kind"], (row["id"], leak["item"])) for row in truth if row["id"] in there for leak in row["leaks"]]
     rows = []
-    for kind in dict.fromkeys(kind for kind, _ in planted):
+    for kind in sorted({kind for kind, _ in planted}, key=LEAK_KINDS.index):
         mine = [pair for planted_kind, pair in planted if planted_kind == kind]
         hit = [pair for pair in mine if pair in found]
         rows.append((kind, len(mine), len(hit), sum(bool(found[pair]) for pair in hit)))

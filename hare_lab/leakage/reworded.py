@@ -46,8 +46,7 @@ class Vectors:
 def forms(items: Items) -> tuple[list[str], ...]:
     """What of each item may stand in a page: the question, question and answer, question and choices."""
     rows = range(len(items))
-    offered = [" ".join([items.questions[row], *items.choices[row]]) for row in rows]
-    return list(items.questions), [items.told(row) for row in rows], offered
+    return list(items.questions), [items.told(row) for row in rows], [items.offered(row) for row in rows]
 
 
 def embed_windows(pages: Dataset, items: Items, *, model: Any = None) -> Vectors:

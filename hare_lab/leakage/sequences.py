@@ -114,8 +114,8 @@ def item_forms(items: Items, hashes: WordHashes) -> Forms:
     """
     told, questions = item_sequences(items, hashes)
     more = [row for row in np.flatnonzero(questions < ALONE).tolist() if len(items.choices[row]) > 1]
-    plain = sequences([" ".join([items.questions[row], *items.choices[row]]) for row in more], hashes, LONGEST)
-    lettered = sequences([lettered_choices(items, row) for row in more], hashes, LONGEST)
+    plain = sequences([items.offered(row) for row in more], hashes, LONGEST)
+    lettered = sequences([items.lettered(row) for row in more], hashes, LONGEST)
     parts = (told, plain, lettered)
     lengths = np.concatenate([part.lengths for part in parts])
     return Forms(
@@ -124,12 +124,6 @@ def item_forms(items: Items, hashes: WordHashes) -> Forms:
         np.concatenate([np.arange(len(told)), more, more]).astype(np.int64),
         np.repeat(np.array([TOLD, PLAIN, LETTERED]), [len(part) for part in parts]),
     )
-
-
-def lettered_choices(items: Items, row: int) -> str:
-    """The question and its choices as a dump shows them: "question A. first B. second"."""
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    return " ".join([items.questions[row], *(f"{letters[at % 26]}. {choice}" for at, choice in enumerate(items.choices[row]))])
 
 
 def weights(flat: np.ndarray, hashes: WordHashes) -> np.ndarray:
