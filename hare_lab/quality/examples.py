@@ -102,6 +102,13 @@ def examples_of(source: str, column: str | None = None) -> Dataset:
 
 
 def enough(pages: Dataset, name: str) -> Dataset:
+    """The good pages that `name` names, if a scorer can learn from so many.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 20.
+    """
     if len(pages) < FEWEST:
         raise InputError(f'quality: the good pages "{name}" are {len(pages)}, and a scorer learns from {FEWEST} or more; name more of them')
     return pages
