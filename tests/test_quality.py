@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from hare_lab import priors, quality, texts
 from hare_lab.errors import InputError
 from hare_lab.quality import features, repetition
-from hare_lab.quality.chars import Batch
+from hare_lab.quality.chars import Batch, batches
 from hare_lab.quality.examples import bundled_examples, reference
 from hare_lab.quality.fitting import BOUNDS, WRITING, Examples
-from hare_lab.quality.hashes import hash_of
+from hare_lab.quality.hashes import hash_of, shared
 from hare_lab.quality.learning import Learnt
 from hare_lab.quality.scorer import OPINIONS, standing
 from hare_lab.quality.scores import score_source
@@ -90,6 +90,20 @@ def naive_repeated(words, n):
             seen.add(gram)
             place += 1
     return total
+
+
+@given(st.lists(st.integers(0, 9), max_size=60), st.integers(1, 5))
+def test_what_may_occur_often_holds_all_that_does_and_little_else(drawn, times):
+    hashes = np.array([hash_of(f"word{number}") for number in drawn], np.uint64)
+    assert shared(hashes, times).tolist() == [row for row, number in enumerate(drawn) if drawn.count(number) >= times]
+
+
+def test_many_small_pages_are_taken_a_few_hundred_at_a_time_and_counted_as_if_alone():
+    found = [f"Page {number % 7} is small. It is." for number in range(600)]
+    assert [len(part) for _, part in batches(found)] == [256, 256, 88]
+    many, one = quality.evidence(found), quality.evidence(found[:7])
+    assert all(many.counts[name].tolist() == np.resize(one.counts[name], 600).tolist() for name in one.counts)
+    assert (many.style.toarray() == np.resize(one.style.toarray(), (600, one.style.shape[1]))).all()
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "bb", "ccc"]), min_size=1, max_size=40), min_size=1, max_size=4))
