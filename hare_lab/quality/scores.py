@@ -218,7 +218,7 @@ def score_source(
         priors = dataclasses.replace(priors, quality=dataclasses.replace(priors.quality, good=good))
     own = None if good is None or good == SAMPLE else enough(examples_of(good, column), good)
     examples = reference(priors) if own is None else own
-    others = examples_of(bad, column) if bad else None
+    others = enough(examples_of(bad, column), bad, "bad") if bad else None
     loaded = corpus.load(source, column=column, limit=limit, seed=seed)
     vectors = _embedded(loaded.pages, model)
     if others is None:
