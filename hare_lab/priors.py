@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from hare_lab.whole_files import write_text
 from hare_lab.yaml_files import read_yaml
 
 DATA = Path(__file__).resolve().parent.parent / "data"
+HEAVIEST = 1e300  # weight of a topic or a part, so that the sum of any number of them is finite
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Duplication:
 
 @dataclass(frozen=True)
 class Quality:
-    """What counts as good text: a floor for the learned score and the thresholds of the published rules.
+    """What counts as good text: a floor for the learned score, and thresholds of the rules of Gopher, C4 and FineWeb where they are to
+    differ from datatrove's defaults (`quality.RULES`), which are not always the papers'.
 
     `good` names pages to learn from: a file, folder or glob, or `sample` for the bundled ones. `likeness` is how likely a page
     must be one of them rather than one of the corpus, were either as likely; 0 asks for nothing, and 1/3 for a kind that is at least half
@@ -230,9 +231,10 @@ def _found(folder: Path, name: str) -> Path | None:
 
 def _check(priors: Priors) -> None:
     """Ranges that a type can't hold. Each message quotes the key, so that the reader can find its line."""
-    for topic, weight in priors.topics.items():
-        if not math.isfinite(weight) or weight < 0:
-            raise InputError(f'weight "topics.{topic}" is {weight}; a weight must be zero or more')
+    parts = ("topics", priors.topics), ("mixture", vars(priors.mixture))
+    for key, weight in ((f"{part}.{name}", weight) for part, weights in parts for name, weight in weights.items()):
+        if not 0 <= weight <= HEAVIEST:
+            raise InputError(f'weight "{key}" is {weight}; a weight is a number of zero or more, {HEAVIEST:g} at most')
     if priors.topics and not any(priors.topics.values()):
         raise InputError('"topics" gives every topic the weight 0; give at least one a weight above it')
     if priors.tokens <= 0:
@@ -243,11 +245,7 @@ def _check(priors: Priors) -> None:
     for key, share in shares.items():
         if not 0 <= share <= 1:
             raise InputError(f'"{key}" is {share}; it must lie between 0 and 1')
-    mixture = vars(priors.mixture)
-    for key, weight in mixture.items():
-        if not math.isfinite(weight) or weight < 0:
-            raise InputError(f'weight "mixture.{key}" is {weight}; a weight must be zero or more')
-    if not any(mixture.values()):
+    if not any(vars(priors.mixture).values()):
         raise InputError('"mixture" gives every part the weight 0; give at least one a weight above it')
     if not 0 <= priors.cleaning.min_words <= priors.cleaning.max_words:
         raise InputError(

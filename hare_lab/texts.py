@@ -18,11 +18,10 @@ from typing import Any
 import yaml
 
 from hare_lab.errors import InputError
-from hare_lab.priors import DATA
+from hare_lab.priors import DATA, HEAVIEST
 from hare_lab.yaml_files import UNREADABLE
 
 OTHER = "other"  # a page of none of a taxonomy's topics
-HEAVIEST = 1e300  # weight of a topic, so that the sum of any number of them is finite
 TIERS = ("reference", "ordinary", "thin", "junk")
 DUPLICATE_KINDS = ("exact", "near", "semantic")
 LEAK_KINDS = ("verbatim", "edited", "reworded")

@@ -117,7 +117,10 @@ class _Reader:
                 raise self.wrong(node, f'"{key}" must be one of {", ".join(map(str, choices))}, not {_say(node)}')
             return found
         if kind is float and isinstance(found, int) and not isinstance(found, bool):
-            found = float(found)
+            try:
+                found = float(found)
+            except OverflowError as error:
+                raise self.wrong(node, f'"{key}" has more digits than a number can hold; give a smaller one') from error
         if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):
             what = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
             raise self.wrong(node, f'"{key}" must be {what}, not {_say(node)}')

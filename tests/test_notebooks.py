@@ -369,6 +369,16 @@ def test_what_a_reader_clicks_is_what_is_graded(monkeypatch):
     assert grades == {"a": False} and shown[0]["text/plain"].startswith("2 pages to grade")
 
 
+@pytest.mark.parametrize(("rows", "sentence"), [(["bread " * 30, "water " * 30], ""), (["too short"] * 3, "Cleaning left no page")])
+def test_the_first_notebook_takes_two_rows_and_says_so_where_none_stays(tmp_path, rows, sentence):
+    (tmp_path / "few.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
+    (tmp_path / "any.yaml").write_text("languages: []\n")
+    words = ["run", "--corpus", str(tmp_path / "few.jsonl"), "--priors", str(tmp_path / "any.yaml"), "--profile", "small", "--only", "01"]
+    env = {**os.environ, "HARE_LAB_RUNS": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    finished = subprocess.run([sys.executable, "-m", "hare_lab.cli", *words, "--name", "few"], env=env, capture_output=True, text=True)
+    assert finished.returncode == (2 if sentence else 0) and sentence in finished.stderr
+
+
 def test_a_missing_input_is_one_sentence_in_a_notebook_and_names_its_maker(tmp_path):
     import nbclient
 

@@ -1,5 +1,7 @@
 """The priors file: what is written is what is read, and every mistake is named with its line."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,6 +65,12 @@ def test_a_threshold_without_end_is_kept(tmp_path):
     assert priors.load(statement.save(tmp_path / "p.yaml")) == statement
 
 
+def test_the_heaviest_weights_still_have_a_sum():
+    heavy = priors.HEAVIEST
+    statement = priors.Priors(topics={f"topic {n}": heavy for n in range(1_000)}, mixture=priors.Mixture(heavy, heavy, heavy))
+    assert math.isfinite(sum(statement.topics.values())) and math.isfinite(sum(vars(statement.mixture).values()))
+
+
 @pytest.mark.parametrize(
     ("text", "line", "word"),
     [
@@ -72,6 +80,10 @@ def test_a_threshold_without_end_is_kept(tmp_path):
         ("tokens: true\n", 1, "whole number"),
         ("name: x\ntopics:\n  bread: 1\n  war: -2\n", 4, "topics.war"),
         ("topics:\n  bread: .nan\n", 2, "topics.bread"),
+        ("topics:\n  bread: 1\n  war: 1.0e+308\n", 3, "topics.war"),
+        ("topics:\n  bread: .inf\n", 2, "topics.bread"),
+        (f"topics:\n  bread: {10**400}\n", 2, "topics.bread"),
+        ("mixture:\n  D1: 1.0e+308\n  D2: 1.0e+308\n", 2, "mixture.D1"),
         ("topics: [bread]\n", 1, "names with numbers"),
         ("\nquality:\n  floor: 7\n", 3, "between 0 and 1"),
         ("cleaning:\n  links: burn\n", 2, "cut, keep"),

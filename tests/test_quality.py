@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from hare_lab import priors, quality, texts
 from hare_lab.errors import InputError
 from hare_lab.quality import features, repetition
-from hare_lab.quality.chars import Batch
+from hare_lab.quality.chars import Batch, batches
 from hare_lab.quality.examples import bundled_examples, reference
 from hare_lab.quality.fitting import BOUNDS, WRITING, Examples
-from hare_lab.quality.hashes import hash_of
+from hare_lab.quality.hashes import hash_of, shared
 from hare_lab.quality.learning import Learnt
 from hare_lab.quality.scorer import OPINIONS, standing
 from hare_lab.quality.scores import score_source
@@ -90,6 +90,20 @@ def naive_repeated(words, n):
             seen.add(gram)
             place += 1
     return total
+
+
+@given(st.lists(st.integers(0, 9), max_size=60), st.integers(1, 5))
+def test_what_may_occur_often_holds_all_that_does_and_little_else(drawn, times):
+    hashes = np.array([hash_of(f"word{number}") for number in drawn], np.uint64)
+    assert shared(hashes, times).tolist() == [row for row, number in enumerate(drawn) if drawn.count(number) >= times]
+
+
+def test_many_small_pages_are_taken_a_few_hundred_at_a_time_and_counted_as_if_alone():
+    found = [f"Page {number % 7} is small. It is." for number in range(600)]
+    assert [len(part) for _, part in batches(found)] == [256, 256, 88]
+    many, one = quality.evidence(found), quality.evidence(found[:7])
+    assert all(many.counts[name].tolist() == np.resize(one.counts[name], 600).tolist() for name in one.counts)
+    assert (many.style.toarray() == np.resize(one.style.toarray(), (600, one.style.shape[1]))).all()
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "bb", "ccc"]), min_size=1, max_size=40), min_size=1, max_size=4))
@@ -468,6 +482,12 @@ def test_the_share_between_topics_is_omega_squared_and_nothing_where_topics_diff
     assert found.between_share.value == pytest.approx((43 - 2 * 3.5) / (53.5 + 3.5))
 
 
+@pytest.mark.parametrize(("scores", "sentence"), [([0.5], "takes two pages or more"), ([0.5, np.nan], "the score of row 1 is nan")])
+def test_what_has_no_consistency_is_one_sentence(scores, sentence):
+    with pytest.raises(InputError, match=sentence):
+        quality.consistency(scores, ["bread"] * len(scores))
+
+
 def test_a_topic_may_be_any_value_and_equal_scores_have_no_spread():
     found = quality.consistency([0.1, 0.5, 0.3, 0.7, 0.2], ["a", None, "a", 3, ("b", 1)])
     assert found.topics["topic"].tolist() == ["3", "None", "('b', 1)", "a"] and found.topics["pages"].tolist() == [1, 1, 1, 2]
@@ -578,7 +598,7 @@ def test_figures_say_their_finding_and_escape_names():
 
     table = quality.check_rules(pages([PROSE, MENU])).table()
     shown = figures.rule_failures(table, pages=2)
-    assert "fails the most pages" in shown.layout.title.text
+    assert "drops the most pages" in shown.layout.title.text
     scored = pd.DataFrame({"topic": ["<b>good</b>"] * 30 + ["poor"] * 30 + ["unclustered"] * 5,
                            "quality": [*np.linspace(0.6, 1, 30), *np.linspace(0, 0.4, 30), *[0.9] * 5]})  # fmt: skip
     ridges = figures.quality_by_topic(scored, floor=0.3)
@@ -626,6 +646,8 @@ def test_good_examples_are_a_corpus_like_any_other_and_a_column_of_the_users_sta
     [
         (["  ", ""], [], "no usable text in 2 rows"),
         ([PROSE] * 3, ["--good", "{one}"], "are 1, and a scorer learns from 20 or more"),
+        ([PROSE] * 3, ["--good", "{many}", "--bad", "{one}"], 'one.jsonl" are 1, and a scorer learns from 20 or more'),
+        ([PROSE] * 3, ["--column", "body"], 'line 1: no column "body"'),
         ([PROSE] * 3, ["--out", "scores.csv"], "has no .parquet at its end"),
         ([PROSE] * 3, ["--good", "nowhere.jsonl"], "no file or folder nowhere.jsonl"),
         ([PROSE] * 3, ["--bad", "{one}"], "give good ones too"),
@@ -635,7 +657,7 @@ def test_good_examples_are_a_corpus_like_any_other_and_a_column_of_the_users_sta
 def test_what_score_can_not_use_is_one_sentence_and_exit_2(tmp_path, rows, words, sentence):
     statement = tmp_path / "priors.yaml"
     statement.write_text("quality: {rules: {no_such_rule: 3}}\n")
-    places = {"one": few("one.jsonl", [PROSE], tmp_path), "priors": str(statement)}
+    places = {"one": few("one.jsonl", [PROSE], tmp_path), "many": few("many.jsonl", [PROSE] * 20, tmp_path), "priors": str(statement)}
     out = tmp_path / "scores.parquet"
     done = command("score", few("pages.jsonl", rows, tmp_path), "--out", str(out), *(word.format(**places) for word in words))
     assert done.returncode == 2 and sentence in done.stderr and done.stderr.count("\n") == 1

@@ -38,7 +38,7 @@ def rule_failures(table: pd.DataFrame, *, pages: int, theme: str = "screen") -> 
     shown = failing.head(BARS)
     first = shown.iloc[0]
     name = str(first["rule"]).replace("_", " ")[: look.NAME]
-    title = f"“{name}” fails the most pages: {look.percent(first['pages'] / max(pages, 1))}"
+    title = f"“{name}” drops the most pages: {look.percent(first['pages'] / max(pages, 1))}"
     rest = f"; {look.plural(len(failing) - len(shown), 'rule')} with fewer not shown" if len(failing) > len(shown) else ""
     subtitle = f"of {look.plural(pages, 'page')}; light: pages that fail other rules too{rest}"
     figure = look.canvas(
@@ -154,7 +154,8 @@ def quality_reasons(opinions: pd.DataFrame, *, quality: float, theme: str = "scr
     ranked = opinions.iloc[np.argsort(-opinions["adds"].abs().to_numpy(float), kind="stable")]  # by place: an index may repeat itself
     first = ranked.iloc[0]
     title = f"Its {str(first['opinion'])[: look.NAME]} speaks most {'for' if first['adds'] > 0 else 'against'} this page"
-    figure = look.canvas(title, f"quality {quality:.2f}; what each opinion adds to it", theme=theme, height=_height(len(ranked)), right=4)
+    subtitle = f"quality {quality:.2f}; what each opinion says, as far as it counts, before calibration"
+    figure = look.canvas(title, subtitle, theme=theme, height=_height(len(ranked)), right=4)
     rows, names = list(range(len(ranked))), [look.escape(name, 30) for name in ranked["opinion"]]
     figure.add_bar(
         y=rows, x=ranked["adds"], orientation="h", hovertext=names,
@@ -165,8 +166,7 @@ def quality_reasons(opinions: pd.DataFrame, *, quality: float, theme: str = "scr
     reach = 1.2 * max(float(ranked["adds"].abs().max()), 0.5)
     figure.add_vline(x=0, line={"color": look.INK, "width": 1})
     figure.update_layout(showlegend=False)
-    what = "weighted opinions that add up, before calibration: against the page (left), for it (right)"
-    figure.update_xaxes(title_text=what, range=[-reach, reach], tickformat="+.1f")
+    figure.update_xaxes(title_text="against the page (left), for it (right)", range=[-reach, reach], tickformat=".1f")
     return figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(rows) - 0.4, -0.6], showgrid=False, tickfont_color=look.INK)
 
 

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from hare_lab.quality.hashes import STEP, Bools, Hasher, Hashes, Ints, among, hash_of
 from hare_lab.quality.kinds import BREAK, CONTENT, LETTER, SPACE, STOP, UPPER, kinds_of
 
-_BATCH = 250_000  # characters worked on at once: the arrays of a batch stay within a few MB, near the processor
+_BATCH, _PAGES = 250_000, 256  # characters and pages worked on at once: the arrays of a batch stay within a few MB, near the processor
 
 
 def batches(texts: Sequence[str]) -> Iterator[tuple[slice, list[str]]]:
-    """The texts some at a time, about a quarter of a million characters each, with their places."""
+    """The texts some at a time, with their places: about a quarter of a million characters, and no more than 256 texts."""
     waiting: list[str] = []
     start = length = 0
     for row, text in enumerate(texts):
         waiting.append(text)
         length += len(text) + 1
-        if length >= _BATCH:
+        if length >= _BATCH or len(waiting) == _PAGES:
             yield slice(start, row + 1), waiting
             waiting, start, length = [], row + 1, 0
     if waiting:
@@ -89,8 +89,8 @@ class Batch:
 
     def per_page(self, flags: Bools) -> Ints:
         """How many flags are set in each page."""
-        sums: Ints = np.add.reduceat(flags, self.first, dtype=np.int64) - flags[self.last]
-        return sums
+        places = np.flatnonzero(flags)
+        return np.searchsorted(places, self.last) - np.searchsorted(places, self.first)
 
     def page_of(self, places: Ints) -> Ints:
         """The page that each place lies in."""
@@ -173,8 +173,7 @@ class Batch:
         seen, places = self._seen
         low, high = seen[stretches.start], seen[stretches.end]
         empty = low == high
-        padded = np.append(places, -1)
-        return np.where(empty, -1, padded[np.where(empty, -1, low)]), np.where(empty, -1, padded[np.where(empty, -1, high - 1)])
+        return places[np.where(empty, -1, low)], places[np.where(empty, -1, high - 1)]
 
     def words_within(self, stretches: Stretches) -> tuple[Ints, Ints]:
         """The first word of each stretch, and the first after it."""
@@ -183,11 +182,11 @@ class Batch:
 
     @cached_property
     def _seen(self) -> tuple[Ints, Ints]:
-        return self.running(self.inked), np.flatnonzero(self.inked)
+        """How many characters before each place are no spaces, and where those stand; -1 comes last."""
+        return self.running(self.inked), np.append(np.flatnonzero(self.inked), -1)
 
     def _runs(self, inside: Bools) -> Stretches:
-        change = np.diff(inside.view(np.int8), prepend=np.int8(0), append=np.int8(0))
-        edges = np.flatnonzero(change)
+        edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
         start = edges[::2]
         bounds = np.append(np.searchsorted(start, self.first), len(start))
         return Stretches(start, edges[1::2], np.repeat(np.arange(self.count), np.diff(bounds)))

@@ -83,8 +83,11 @@ def consistency(quality: ArrayLike, topics: Sequence[Any] | NDArray[Any], *, see
     values, names = np.asarray(quality, float), [str(topic) for topic in topics]
     if len(values) != len(names):
         raise InputError(f"quality: {len(values):,} scores but {len(names):,} topics; give one a page")
-    if len(values) < 2 or not np.isfinite(values).all():
-        raise InputError("quality: consistency needs at least two pages, each with a finite score")
+    if len(values) < 2:
+        raise InputError("quality: it takes two pages or more to say how even quality is; load a larger corpus")
+    if not np.isfinite(values).all():
+        row = int(np.isfinite(values).argmin())
+        raise InputError(f"quality: the score of row {row} is {values[row]}; leave out pages that have no finite score")
     labels, inverse = np.unique(names, return_inverse=True)
     order = np.argsort(inverse, kind="stable")
     values, inverse = values[order], inverse[order]

@@ -101,7 +101,15 @@ def examples_of(source: str, column: str | None = None) -> Dataset:
     return corpus.load(source).pages
 
 
-def enough(pages: Dataset, name: str) -> Dataset:
+def enough(pages: Dataset, name: str, kind: str = "good") -> Dataset:
+    """The good or bad pages that `name` names, if a scorer can learn from so many.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 20.
+    """
     if len(pages) < FEWEST:
-        raise InputError(f'quality: the good pages "{name}" are {len(pages)}, and a scorer learns from {FEWEST} or more; name more of them')
+        said = f'the {kind} pages "{name}" are {len(pages)}, and a scorer learns from {FEWEST} or more'
+        raise InputError(f"quality: {said}; name more of them")
     return pages

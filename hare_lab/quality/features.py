@@ -8,13 +8,13 @@ ours, written from common knowledge of English and of web pages; none was fitted
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hare_lab.quality.chars import Batch
-from hare_lab.quality.hashes import Hasher, Hashes, among, hash_of, salts
+from hare_lab.quality.hashes import Hasher, Hashes, hash_of, salts, shared
 from hare_lab.quality.kinds import BREAK, DIGIT, LETTER, SPACE, UPPER
 from hare_lab.quality.repetition import repeated_lines, repeated_ngrams
 
@@ -72,6 +72,7 @@ PAGE_FURNITURE = (
     "tags tagged category categories archive archives filed permalink link links admin forum thread topic edit quote report print skip "
     "content navigation toggle javascript browser"
 )
+_LISTS = FUNCTION_WORDS, CONNECTIVES, SALES_WORDS, PAGE_FURNITURE
 _LINE = 80  # words, beyond which a line is not better for being longer
 
 
@@ -93,8 +94,17 @@ class Terms:
         self.count = batch.totals(self.page)
 
     def among(self, words: str) -> NDArray[np.bool_]:
-        """Which terms are one of the words."""
-        return among(self.hashes, _hashes(words))
+        """Which terms stand on one of the lists of words above."""
+        found: NDArray[np.bool_] = (self._lists & (1 << _LISTS.index(words))) != 0
+        return found
+
+    @cached_property
+    def _lists(self) -> NDArray[np.uint8]:
+        """The lists that each term stands on, a bit for each: one search for all of them."""
+        known, lists = _dictionary()
+        place = np.searchsorted(known, self.hashes)
+        place[place == len(known)] = 0
+        return np.where(known[place] == self.hashes, lists[place], np.uint8(0))
 
 
 def counts(batch: Batch, terms: Terms) -> dict[str, Floats]:
@@ -107,8 +117,8 @@ def counts(batch: Batch, terms: Terms) -> dict[str, Floats]:
         return np.asarray(batch.totals(terms.page[flags]) / said)
 
     function, digits = terms.among(FUNCTION_WORDS), batch.is_kind(DIGIT)
-    plain = np.isin(batch.codes, _PLAIN_SIGNS)
-    odd = ~batch.is_kind(SPACE | LETTER | DIGIT | BREAK) & ~plain
+    odd = ~batch.is_kind(SPACE | LETTER | DIGIT | BREAK)
+    odd[odd] = ~np.isin(batch.codes[odd], _PLAIN_SIGNS)
     upper = batch.running(batch.is_kind(UPPER))
     shouted = (upper[terms.end] - upper[terms.start] == terms.end - terms.start) & (terms.end - terms.start > 3)
     shouts = batch.per_page(batch.codes == ord("!")) + batch.totals(terms.page[shouted])
@@ -179,8 +189,9 @@ def _sentences(batch: Batch, terms: Terms) -> dict[str, Floats]:
 def _top_term(batch: Batch, terms: Terms, content: NDArray[np.bool_]) -> Floats:
     """The share of a page's terms that its most frequent one, function words aside, takes beyond the first three times."""
     keys = terms.hashes[content] + salts(batch.count)[terms.page[content]]
-    _, first, times = np.unique(keys, return_index=True, return_counts=True)
-    page = terms.page[content][first]
+    rows = shared(keys, 4)
+    _, first, times = np.unique(keys[rows], return_index=True, return_counts=True)
+    page = terms.page[content][rows[first]]
     most = np.zeros(batch.count)
     np.maximum.at(most, page, times.astype(float))
     return np.asarray(np.maximum(most - 3, 0) / np.maximum(terms.count, 1))
@@ -188,7 +199,7 @@ def _top_term(batch: Batch, terms: Terms, content: NDArray[np.bool_]) -> Floats:
 
 def _variety(batch: Batch, terms: Terms) -> Floats:
     """Herdan's C, log of different terms over log of all, among the first 200 of each page: from 0 to 1, at any length."""
-    place = np.arange(len(terms.page)) - np.searchsorted(terms.page, terms.page)
+    place = np.arange(len(terms.page)) - np.searchsorted(terms.page, np.arange(batch.count))[terms.page]
     early = place < 200
     keys = terms.hashes[early] + salts(batch.count)[terms.page[early]]
     _, first = np.unique(keys, return_index=True)
@@ -200,5 +211,11 @@ _PLAIN_SIGNS = np.array([ord(sign) for sign in ".,;:?!'\"-–—()’‘“”�
 
 
 @cache
-def _hashes(words: str) -> Hashes:
-    return np.array(sorted({hash_of(word) for word in words.split()}), np.uint64)
+def _dictionary() -> tuple[Hashes, NDArray[np.uint8]]:
+    """The hashes of all words of the lists, in order, and which lists each stands on."""
+    lists: dict[int, int] = {}
+    for bit, words in enumerate(_LISTS):
+        for word in words.split():
+            lists[hash_of(word)] = lists.get(hash_of(word), 0) | 1 << bit
+    known = sorted(lists)
+    return np.array(known, np.uint64), np.array([lists[word] for word in known], np.uint8)

@@ -13,7 +13,7 @@ teach that long pages are bad. That holds on pages unlike any seen, where a free
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,8 +107,7 @@ def fit(
     for count, kind in (((good & counted).sum(), "good pages"), ((~good & counted).sum(), "pages that are not among the good ones")):
         if count < FEWEST:
             raise InputError(f"quality: a scorer needs at least {FEWEST} {kind}, and there are {count}; name more of them")
-    copies = np.unique(np.column_stack(list(known.counts.values())), axis=0, return_inverse=True)[1].ravel()
-    fold = folds_of(group, good, folds, seed, copies)
+    fold = folds_of(group, good, folds, seed, known.counts)
     folds = int(fold.max()) + 1
     taught = learning.kind >= 0
     subjectless = None if known.vectors is None else space(known.vectors[taught], learning.topics[taught])
@@ -174,11 +173,11 @@ def train(
     return fit(evidence(texts, vectors), np.arange(len(texts)) < len(good), seed=seed)
 
 
-def folds_of(group: Ints, good: Bools, folds: int, seed: int, copies: Ints | None = None) -> Ints:
+def folds_of(group: Ints, good: Bools, folds: int, seed: int, counts: Mapping[str, Floats] | None = None) -> Ints:
     """The fold of each page: whole groups, the largest first, each to where it evens out both kinds of page best.
 
     Where two folds hold all pages of a kind, as with fewer than three groups, nothing would be left to learn from once they
-    are out; then pages are spread one by one, those that are copies of each other (equal in `copies`) together.
+    are out; then pages are spread one by one, those that are copies of each other (equal in all `counts`) together.
     """
     names, inverse = np.unique(group, return_inverse=True)
     held = np.column_stack([np.bincount(inverse, good, len(names)), np.bincount(inverse, ~good, len(names))])
@@ -192,6 +191,7 @@ def folds_of(group: Ints, good: Bools, folds: int, seed: int, copies: Ints | Non
     if len(load) < 3 or np.sort(load, axis=0)[-2:].sum(axis=0).max() > 1 - 1e-9:
         spread = np.random.default_rng(seed).permutation(len(group))
         rank = np.empty(len(group), np.int64)
+        copies = None if counts is None else np.unique(np.column_stack(list(counts.values())), axis=0, return_inverse=True)[1].ravel()
         for kind in (good, ~good):
             rows = spread[kind[spread]]
             page = np.arange(len(rows))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hare_lab.quality.chars import Batch, Stretches
-from hare_lab.quality.hashes import Ints, salts
+from hare_lab.quality.hashes import Ints, salts, shared
 
 Floats = NDArray[np.float64]
 TOP = (2, 3, 4)
@@ -59,30 +59,35 @@ def repeated_ngrams(batch: Batch, longest: int = REPEATED[-1]) -> dict[str, Floa
     found = {}
     for n in range(TOP[0], longest + 1):
         keys = hasher.of(starts[candidates], starts[candidates + n]) + salt[page[candidates]]
+        if n == TOP[0]:  # all pairs of words, most of them there once; what is left after that has been said twice
+            rows = shared(keys)
+            candidates, keys = candidates[rows], keys[rows]
         order = np.argsort(keys)
         ranked = keys[order]
-        new = np.ones(len(ranked), bool)
-        new[1:] = ranked[1:] != ranked[:-1]
-        group = np.cumsum(new) - 1
-        counts = np.bincount(group) if len(group) else np.zeros(0, np.int64)
+        again = np.zeros(len(ranked) + 1, bool)
+        again[1:-1] = ranked[1:] == ranked[:-1]
+        several = again[1:] | again[:-1]
+        rows, new = order[several], ~again[:-1][several]  # those that occur more than once, each next to its equals
         if n in TOP:
-            found[f"gopher_top_{n}_gram"] = _top(batch, n, candidates, order, np.flatnonzero(new), counts) / length
-        twice = np.empty(len(candidates), bool)
-        twice[order] = counts[group] > 1
+            found[f"gopher_top_{n}_gram"] = _top(batch, n, candidates[rows], np.flatnonzero(new)) / length
+        twice = np.zeros(len(candidates), bool)
+        twice[rows] = True
+        kept = candidates[twice]
         if n in REPEATED:
             ids = np.empty(len(candidates), np.int64)
-            ids[order] = group
-            places = candidates[twice]
-            found[f"gopher_repeated_{n}_grams"] = _said_before(batch, n, places, ids[twice]) / length
-        kept = candidates[twice]
+            ids[rows] = np.cumsum(new) - 1
+            found[f"gopher_repeated_{n}_grams"] = _said_before(batch, n, kept, ids[twice]) / length
         longer = np.zeros(len(page) + 1, bool)
         longer[kept] = True
         candidates = kept[longer[kept + 1] & (kept + n + 1 <= end_of_page[kept])]
     return found
 
 
-def _top(batch: Batch, n: int, candidates: Ints, order: Ints, heads: Ints, counts: Ints) -> Floats:
-    """Characters that the most frequent n-gram of each page takes in all; of equally frequent ones the first counts."""
+def _top(batch: Batch, n: int, places: Ints, heads: Ints) -> Floats:
+    """Characters that the most frequent n-gram of each page takes in all; of equally frequent ones the first counts.
+
+    `places` has those that occur more than once, each next to its equals, of which the first is at one of `heads`.
+    """
     starts = batch.word_hasher[1]
     bounds = batch.word_bounds
     takes = np.zeros(batch.count)
@@ -90,11 +95,9 @@ def _top(batch: Batch, n: int, candidates: Ints, order: Ints, heads: Ints, count
     if len(long_enough):  # nothing repeated: the first n-gram of the page, once
         first = bounds[long_enough]
         takes[long_enough] = starts[first + n] - starts[first] + n - 1
-    if not len(order):
+    if not len(places):
         return takes
-    first = np.minimum.reduceat(candidates[order], heads)
-    many = counts > 1
-    first, counts = first[many], counts[many]
+    first, counts = np.minimum.reduceat(places, heads), np.diff(heads, append=len(places))
     page = batch.words.page[first]
     best = np.lexsort((first, -counts, page))
     best = best[np.diff(page[best], prepend=-1) > 0]

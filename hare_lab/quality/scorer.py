@@ -118,7 +118,8 @@ class Scorer(Report):
         about = {name: ", ".join(COUNTS[count] for count in members) for name, members in ASPECTS.items()}
         about |= {"style": "runs of common words, endings and punctuation", "meaning": "the vector, less what its topic has in common"}
         rows = [(name, f"{weight:.2f}", about[name]) for name, weight in zip(OPINIONS, self.weights, strict=True)]
-        return html_table(rows, ("opinion", "counts", "what it looks at"), self.title)
+        caption = f"{self.title}: one standard deviation of it; of length, 2.7 times as many words"
+        return html_table(rows, ("opinion", "counts", "what it looks at"), caption)
 
     def _opinions(self, known: Evidence) -> Floats:
         if known.vectors is not None and self.space is not None:

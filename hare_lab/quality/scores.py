@@ -188,8 +188,8 @@ def score_source(
     Parameters
     ----------
     source, limit, column, seed : see `corpus.load`
-    good, bad : sources of example pages (`sample` for the bundled ones); with both, the scorer learns from them alone. Their text is
-        in `column` too, or else where `corpus.load` finds it.
+    good, bad : sources of example pages; with both, the scorer learns from them alone. Their text is in `column` too, or else where
+        `corpus.load` finds it. `good` may be `sample`, the bundled pages of the tier "reference".
     classifier : see `load_classifier`; adds a column `classifier`
 
     Returns
@@ -200,7 +200,7 @@ def score_source(
     Raises
     ------
     InputError
-        As `corpus.load` and `score` do; or if there are bad examples but no good ones.
+        As `corpus.load` and `score` do; or if there are bad examples but no good ones, or fewer than 20 of them.
     """
     import dataclasses
 
@@ -218,7 +218,7 @@ def score_source(
         priors = dataclasses.replace(priors, quality=dataclasses.replace(priors.quality, good=good))
     own = None if good is None or good == SAMPLE else enough(examples_of(good, column), good)
     examples = reference(priors) if own is None else own
-    others = examples_of(bad, column) if bad else None
+    others = enough(examples_of(bad, column), bad, "bad") if bad else None
     loaded = corpus.load(source, column=column, limit=limit, seed=seed)
     vectors = _embedded(loaded.pages, model)
     if others is None:
