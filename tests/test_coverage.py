@@ -101,6 +101,35 @@ def test_few_pages_and_copies_are_placed(sample, everyday, count):
         assert topic.shape == (count,) and ((topic >= -1) & (topic < len(everyday.topics))).all()
 
 
+SIGNS = [{"id": f"s{n}", "text": "!" * (n + 3)} for n in range(30)]
+BREAD = [{"id": f"p{n}", "text": f"Bread needs flour and yeast, loaf {n}."} for n in range(3)]
+
+
+def test_pages_without_a_word_are_other_and_change_nothing_for_the_rest(everyday):
+    pages = corpus.load([*SIGNS, {"id": "figures", "text": "12 + 30 = 42"}, *BREAD]).pages
+    vectors = embedding.embed(pages).vectors
+    found = coverage.cover(pages, vectors, everyday)
+    assert found.placed["topic"][:] == ["other"] * 31 + ["cooking"] * 3
+    alone = coverage.cover(pages.select(range(31, 34)), vectors[31:], everyday)
+    assert found.report.covered.value == alone.report.covered.value
+    bread = [table.gaps.set_index("topic").loc["cooking", "nearest"] for table in (found, alone)]
+    assert bread[0] == bread[1] and len(bread[0]) == 3
+    assert found.report.wordless == 31 and "without a word, in no topic: 31." in found.report.summary()
+    assert "without a word" in found.report._repr_html_() and "without a word" not in alone.report._repr_html_()
+
+
+def test_a_title_of_words_or_a_letter_of_any_script_is_a_word(everyday):
+    pages = Dataset.from_dict({"id": list("abcd"), "text": ["...", "...", "語", "!"], "title": ["Baking bread", None, "", "1"]})
+    report = coverage.cover(pages, np.eye(4, everyday.points.shape[1], dtype="f4"), everyday).report
+    assert report.wordless == 2
+
+
+def test_a_corpus_without_a_word_is_refused(everyday):
+    pages = corpus.load(SIGNS).pages
+    with pytest.raises(InputError, match="no page holds a word, only signs and figures"):
+        coverage.cover(pages, embedding.embed(pages).vectors, everyday)
+
+
 def test_a_score_is_the_mean_of_the_three_points_that_lie_nearest():
     generator = np.random.default_rng(0)
     points, pages = (

@@ -63,18 +63,21 @@ class Placement:
     floor: float
 
 
-def place(vectors: NDArray[np.float32], reference: Reference) -> Placement:
+def place(vectors: NDArray[np.float32], reference: Reference, worded: NDArray[np.bool_] | None = None) -> Placement:
     """The topic of each page, or `other`.
 
     Parameters
     ----------
     vectors : float32 array (n_pages, dim), rows of unit length
     reference : embedded by the model that made the vectors
+    worded : bool array (n_pages,), which pages hold a word; None: all do
+        A model puts pages such as "!!!" somewhere, and all in one place, where they would speak for each other. They are `other`,
+        at similarity 0, and no page hears them.
 
     Raises
     ------
     InputError
-        If there is no vector, one holds NaN, or the reference has vectors of another length.
+        If there is no vector, one holds NaN, the reference has vectors of another length, or no page holds a word.
 
     References
     ----------
@@ -92,6 +95,8 @@ def place(vectors: NDArray[np.float32], reference: Reference) -> Placement:
             f"coverage: the pages' vectors have {rows.shape[1]} numbers and the reference's {reference.points.shape[1]}; "
             "embed both with the same model"
         )
+    if worded is not None and not worded.all():
+        return _without_words(rows, reference, worded)
     rows = unit(rows)
     scores = topic_scores(rows, reference)
     subjects, floor, spread = _strangers(rows, reference)
@@ -101,6 +106,17 @@ def place(vectors: NDArray[np.float32], reference: Reference) -> Placement:
         topic = _again(rows, scores, subjects, topic, near, floor, spread)
     shown = np.where(topic < 0, scores.argmax(axis=1), topic)
     return Placement(topic, scores[np.arange(len(rows)), shown], scores, floor)
+
+
+def _without_words(rows: NDArray[np.float32], reference: Reference, worded: NDArray[np.bool_]) -> Placement:
+    """The pages that hold a word placed by themselves, and the others in `other`."""
+    if not worded.any():
+        raise InputError("coverage: no page holds a word, only signs and figures; give pages of text")
+    placed = place(rows[worded], reference)
+    topic, similarity = np.full(len(rows), -1), np.zeros(len(rows), dtype=np.float32)
+    scores = np.zeros((len(rows), len(reference.topics)), dtype=np.float32)
+    topic[worded], similarity[worded], scores[worded] = placed.topic, placed.similarity, placed.scores
+    return Placement(topic, similarity, scores, placed.floor)
 
 
 def _again(
