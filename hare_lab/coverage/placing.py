@@ -54,7 +54,7 @@ class Placement:
         Of the page to that topic; for a page in `other`, to the topic that fits it best.
     scores : float32 array (n_pages, n_topics)
         Similarity of every page to every topic.
-    floor : the similarity from which a page fits a topic by itself; with its neighbours' word it may lie below
+    floor : the similarity from which a page fits a topic by itself, the lowest of any topic; with its neighbours' word it may lie below
     """
 
     topic: NDArray[np.int64]
@@ -100,12 +100,13 @@ def place(vectors: NDArray[np.float32], reference: Reference, worded: NDArray[np
     rows = unit(rows)
     scores = topic_scores(rows, reference)
     subjects, floor, spread = _strangers(rows, reference)
+    floors = np.maximum(floor, np.full(len(reference.topics), floor) if reference.floors is None else reference.floors)
     near = _near(rows, NEIGHBOURS)
-    topic = _likeliest(scores, _outside(subjects, floor, spread), _weighted(*near), spread)
-    if reference.floor is None and len(rows) > 1:  # pages of a reference said before how far their topics reach; one page has no company
+    topic = _likeliest(scores, _outside(subjects, floors[scores.argmax(axis=1)], spread), _weighted(*near), spread)
+    if reference.floors is None and len(rows) > 1:  # pages of a reference said before how far their topics reach; one page has no company
         topic = _again(rows, scores, subjects, topic, near, floor, spread)
     shown = np.where(topic < 0, scores.argmax(axis=1), topic)
-    return Placement(topic, scores[np.arange(len(rows)), shown], scores, floor)
+    return Placement(topic, scores[np.arange(len(rows)), shown], scores, float(floors.min()))
 
 
 def _without_words(rows: NDArray[np.float32], reference: Reference, worded: NDArray[np.bool_]) -> Placement:
@@ -182,13 +183,13 @@ def _strangers(vectors: NDArray[np.float32], reference: Reference) -> tuple[NDAr
     unrelated = topic_scores(others.points[whole], others)[~np.eye(len(whole), dtype=bool)]
     middle = float(np.median(unrelated))
     spread = max(1e-6, 1.4826 * float(np.median(np.abs(unrelated - middle))))  # as a standard deviation, were they normal
-    if reference.floor is not None:  # pages say themselves how far their topics reach; where they are few, too far
-        return np.empty((len(vectors), 0), dtype=np.float32), max(reference.floor, middle + FLOOR * spread), spread
+    if reference.floors is not None:  # pages say themselves how far their topics reach
+        return np.empty((len(vectors), 0), dtype=np.float32), middle + FLOOR * spread, spread
     strangers = (_centres(others) @ _centres(reference).T).max(axis=1) < SAME
     return topic_scores(vectors, others)[:, strangers], middle + FLOOR * spread, spread
 
 
-def _outside(subjects: NDArray[Any], floor: float, spread: float) -> NDArray[Any]:
+def _outside(subjects: NDArray[Any], floor: NDArray[Any] | float, spread: float) -> NDArray[Any]:
     """The score of `other` for each page."""
     best: NDArray[Any] = subjects.max(axis=1, initial=-np.inf)
     return np.asarray(np.maximum(floor, best - MARGIN * spread))
