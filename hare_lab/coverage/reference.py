@@ -22,6 +22,7 @@ from hare_lab.choices import CHOICES, choices_of
 from hare_lab.corpus.pages import with_columns
 from hare_lab.embedding import embed
 from hare_lab.errors import InputError
+from hare_lab.report_base import plural
 from hare_lab.texts import OTHER, Topic
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def from_pages(
         for few, or all pages are one cluster.
     """
     if len(pages) < FEWEST:
-        raise InputError(f"the reference has {len(pages)} pages; shares need at least {FEWEST}, so give a larger one or a taxonomy")
+        raise InputError(f"the reference has {plural(len(pages), 'page')}; shares need at least {FEWEST}, give a larger one or a taxonomy")
     if by is not None and by not in pages.column_names:
         raise InputError(f'the reference has no column "{by}" (it has {", ".join(pages.column_names)}); name one of them')
     groups = [name for name in GROUPS if name != "label" or not _offered(pages)]
@@ -139,7 +140,7 @@ def from_pages(
         raise InputError(f'{len(known)} pages of the reference say something in "{column}"; shares need at least {FEWEST}, so name another')
     names = [OWN_OTHER if label == OTHER else label for label in labels if label is not None]
     if column is not None and not _usable(labels):
-        raise InputError(f'the reference names {len(set(names))} topics in "{column}"; a column of 2 to {MOST_GROUPS} is needed')
+        raise InputError(f'the reference names {plural(len(set(names)), "topic")} in "{column}"; a column of 2 to {MOST_GROUPS} is needed')
     counts = Counter(names)
     if len(counts) < 2:
         raise InputError(
