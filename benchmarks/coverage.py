@@ -1,6 +1,6 @@
 """Does the gap ledger tell the truth? Planted shares recovered from descriptions alone or from other pages, and removed topics found.
 
-`hare-lab bench coverage`: a quarter of an hour with the vectors in the store. No label is read but to score, and those of a reference
+`hare-lab bench coverage`: about ten minutes with the vectors in the store. No label is read but to score, and those of a reference
 of pages. Margins and floors were chosen on the tuning half of the topics (every other one by name) and are reported on the half that
 was not looked at.
 """
