@@ -15,7 +15,7 @@ from hare_lab import clustering, corpus, dedup, diversity, embedding, topics
 from hare_lab.corpus.pages import joined, with_columns
 from hare_lab.errors import InputError
 from hare_lab.priors import Priors
-from hare_lab.report_base import plain
+from hare_lab.report_base import plain, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,8 +60,7 @@ class Mapped:
     def summary(self) -> str:
         """One line for a terminal."""
         clusters = self.steps["clustering"]
-        some = lambda count, what: f"{count:,} {what}{'' if count == 1 else 's'}"  # noqa: E731
-        kept, found = some(len(self.pages), "page"), some(clusters.n_clusters, "cluster")
+        kept, found = plural(len(self.pages), "page"), plural(clusters.n_clusters, "cluster")
         return f"{kept} kept, {len(self.removed):,} removed, {found}, {clusters.noise:.0%} unclustered."
 
 

@@ -50,6 +50,11 @@ def readable(value: Any) -> str:
     return str(value)
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 page`, `12,000 pages`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def html_table(rows: Iterable[Iterable[Any]], header: Iterable[str] = (), caption: str = "") -> str:
     """Rows as an escaped HTML table that reads well in JupyterLab, light and dark."""
     cells = [

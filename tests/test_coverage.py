@@ -89,7 +89,9 @@ def test_a_near_relative_is_other_unless_the_reference_of_pages_brought_its_own_
     floor = 0.21 if given is None else given
     monkeypatch.setattr(placing, "_strangers", lambda *_: (np.empty((160, 0), "f4"), floor, 0.085))
     topics = tuple(Topic(name, name, name, 1.0, "") for name in "ab")
-    reference = coverage.Reference(topics, np.eye(2, 16, dtype="f4"), np.arange(2), ("", ""), "pages", floor=given)
+    reference = coverage.Reference(
+        topics, np.eye(2, 16, dtype="f4"), np.arange(2), ("", ""), "pages", floors=None if given is None else np.full(2, given)
+    )
     np.testing.assert_array_equal(coverage.place(vectors, reference).topic, np.array([0, relative, 1, 1])[group])
 
 
@@ -99,6 +101,35 @@ def test_few_pages_and_copies_are_placed(sample, everyday, count):
     for rows in (vectors[:count], vectors[:1].repeat(count, axis=0)):
         topic = coverage.place(rows, everyday).topic
         assert topic.shape == (count,) and ((topic >= -1) & (topic < len(everyday.topics))).all()
+
+
+SIGNS = [{"id": f"s{n}", "text": "!" * (n + 3)} for n in range(30)]
+BREAD = [{"id": f"p{n}", "text": f"Bread needs flour and yeast, loaf {n}."} for n in range(3)]
+
+
+def test_pages_without_a_word_are_other_and_change_nothing_for_the_rest(everyday):
+    pages = corpus.load([*SIGNS, {"id": "figures", "text": "12 + 30 = 42"}, *BREAD]).pages
+    vectors = embedding.embed(pages).vectors
+    found = coverage.cover(pages, vectors, everyday)
+    assert found.placed["topic"][:] == ["other"] * 31 + ["cooking"] * 3
+    alone = coverage.cover(pages.select(range(31, 34)), vectors[31:], everyday)
+    assert found.report.covered.value == alone.report.covered.value
+    bread = [table.gaps.set_index("topic").loc["cooking", "nearest"] for table in (found, alone)]
+    assert bread[0] == bread[1] and len(bread[0]) == 3
+    assert found.report.wordless == 31 and "without a word, in no topic: 31." in found.report.summary()
+    assert "without a word" in found.report._repr_html_() and "without a word" not in alone.report._repr_html_()
+
+
+def test_a_title_of_words_or_a_letter_of_any_script_is_a_word(everyday):
+    pages = Dataset.from_dict({"id": list("abcd"), "text": ["...", "...", "語", "!"], "title": ["Baking bread", None, "", "1"]})
+    report = coverage.cover(pages, np.eye(4, everyday.points.shape[1], dtype="f4"), everyday).report
+    assert report.wordless == 2
+
+
+def test_a_corpus_without_a_word_is_refused(everyday):
+    pages = corpus.load(SIGNS).pages
+    with pytest.raises(InputError, match="no page holds a word, only signs and figures"):
+        coverage.cover(pages, embedding.embed(pages).vectors, everyday)
 
 
 def test_a_score_is_the_mean_of_the_three_points_that_lie_nearest():
@@ -292,16 +323,37 @@ def test_pages_of_the_topics_that_a_benchmark_asks_about_are_not_other(sample):
     assert np.mean(placed == "other") <= 0.15 and np.mean(placed == truth) >= 0.6
 
 
+def test_a_topic_told_with_one_voice_reaches_less_far_than_one_of_many(monkeypatch):
+    """Two topics of pages that lie close together and far apart; new pages lie a little off the first and as far within the second."""
+    draw = np.random.default_rng(0)
+    around = lambda axis, spread, n: unit(np.eye(32)[axis] + spread * draw.normal(size=(n, 32)))  # noqa: E731
+    vectors = np.concatenate([around(0, 0.05, 60), around(1, 0.25, 60)]).astype("f4")
+    pages = Dataset.from_dict({"text": ["x"] * 120, "topic": ["tight"] * 60 + ["wide"] * 60})
+    reference = coverage.from_pages(pages, vectors)
+    assert reference.floors[0] > reference.floors[1] + 0.1
+    monkeypatch.setattr(placing, "_strangers", lambda rows, _: (np.empty((len(rows), 0), "f4"), 0.2, 0.085))
+    off = np.concatenate([around(0, 0.12, 40), around(1, 0.12, 40)]).astype("f4")
+    topic = coverage.place(off, reference).topic
+    assert np.mean(topic[:40] == -1) > 0.9 and (topic[40:] == 1).all()
+
+
+def test_a_lone_page_tells_no_reach_and_its_topic_has_that_of_all():
+    pages = Dataset.from_dict({"text": ["x"] * 41, "topic": ["a"] * 40 + ["b"]})
+    vectors = unit(np.eye(8)[[0] * 40 + [1]] + 0.2 * np.random.default_rng(0).normal(size=(41, 8)))
+    floors = coverage.from_pages(pages, vectors).floors
+    assert floors[0] == pytest.approx(floors[1]) == pytest.approx(np.quantile(references._held_out(vectors[:40], 0), references.OUT))
+
+
 def test_a_floor_of_pages_too_few_to_tell_is_that_of_unrelated_descriptions(sample, everyday):
     _, vectors, _ = sample
-    few = replace(everyday, kind="pages", floor=0.01)
+    few = replace(everyday, kind="pages", floors=np.full(len(everyday.topics), 0.01))
     assert coverage.place(vectors[:9], few).floor == coverage.place(vectors[:9], everyday).floor
 
 
 def test_a_benchmark_of_questions_is_a_reference(tmp_path):
     reference = coverage.load_reference(ROOT / "data" / "benchmark" / "items.jsonl")
     assert {topic.id for topic in reference.topics} <= {topic.id for topic in texts.taxonomy()}
-    assert sum(topic.weight for topic in reference.topics) == pytest.approx(1) and 0 < reference.floor < 1
+    assert sum(topic.weight for topic in reference.topics) == pytest.approx(1) and ((reference.floors > 0) & (reference.floors < 1)).all()
 
 
 def test_the_choices_of_a_benchmark_are_read_in_every_shape(tmp_path):
@@ -416,7 +468,7 @@ def test_bad_references_are_named(tmp_path, sample):
         (lambda: coverage.from_taxonomy(topics, {topic.id: 0 for topic in topics}), "weight 0"),
         (lambda: coverage.from_pages(pages.select(range(19)), vectors[:19]), "has 19 pages"),
         (lambda: coverage.from_pages(pages, vectors, by="theme"), 'no column "theme"'),
-        (lambda: coverage.from_pages(pages, vectors, by="text"), "topics in"),
+        (lambda: coverage.from_pages(pages, vectors, by="text"), "topics? in"),
     ]
     for work, sentence in cases:
         with pytest.raises(InputError, match=sentence):
@@ -455,7 +507,7 @@ def command(*words, folder):
         ("rest.yaml", "topics:\n- {id: a, description: b}\n- {id: other, description: c}", 'has the id "other", which is what pages of no'),
         ("day.yaml", "topics:\n- {id: a, description: 2024-02-30}", "not valid YAML"),
         ("silent.jsonl", '{"question": ""}\n{"question": " "}', 'no item with "question"'),
-        ("few.jsonl", '{"text": "A page about bread and how to bake it."}', "has 1 pages"),
+        ("few.jsonl", '{"text": "A page about bread and how to bake it."}', "has 1 page;"),
     ],
 )
 def test_a_bad_reference_is_one_sentence_and_exit_2(tmp_path, name, content, sentence):
@@ -632,6 +684,11 @@ def test_tiles_add_up_to_what_is_in_topics(covered):
     held = covered.gaps[covered.gaps["topic"] != "other"]["have"].sum()
     leaves = [value for id, value in zip(tiles.ids, tiles.values, strict=True) if id.startswith("t")]
     assert sum(leaves) == pytest.approx(held) and tiles.values[0] == pytest.approx(held)
+
+
+def test_a_tile_with_room_for_one_line_says_its_name():
+    gaps = pd.DataFrame({"topic": ["a", "b"], "name": ["Astronomy", "Oceanography"], "parent": "", "wanted": 0.5, "have": [0.99, 0.01]})
+    assert figures.coverage_treemap(gaps).data[0].texttemplate[1:] == ("Astronomy<br>99\u00a0%", "Oceano…")
 
 
 def test_a_hole_lies_amid_the_pages_that_are_nearest_to_its_topic(covered, points):

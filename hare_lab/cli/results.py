@@ -120,8 +120,10 @@ def _sweep(target: Path) -> None:
 
 def set_aside(loaded: Loaded) -> tuple[list[dict[str, str]], str]:
     """The rows without usable text, for a report, and how many they are, as a part of the line that a command says."""
+    from hare_lab.report_base import plural
+
     rows = loaded.removed.select_columns(["id", "reason", "detail"]).to_list()
-    return rows, f" ({len(rows):,} row{'' if len(rows) == 1 else 's'} without usable text set aside)" if rows else ""
+    return rows, f" ({plural(len(rows), 'row')} without usable text set aside)" if rows else ""
 
 
 def parquet(out: Path, name: str) -> None:

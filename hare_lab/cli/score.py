@@ -29,7 +29,7 @@ def score(
 
     from hare_lab.priors import default, load
     from hare_lab.quality.scores import score_source
-    from hare_lab.report_base import plain
+    from hare_lab.report_base import plain, plural
 
     parquet(out, "scores")
     with result_file(out) as (file, report):
@@ -49,5 +49,4 @@ def score(
         report.write_text(json.dumps(told, ensure_ascii=False, indent=2), encoding="utf-8")
     report_of = scores.report
     said = f"{report_of.passed:.0%} pass every rule; the middle half scores {report_of.low:.2f} to {report_of.high:.2f}"
-    pages = f"{report_of.pages:,} page{'' if report_of.pages == 1 else 's'}"
-    say(f"{pages} scored{told_aside}; {said}. Results in {out}")
+    say(f"{plural(report_of.pages, 'page')} scored{told_aside}; {said}. Results in {out}")

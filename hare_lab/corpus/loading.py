@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hare_lab.corpus.files import PROBLEM, Problem, expand, read_file, read_stdin
 from hare_lab.corpus.pages import ADDED_COLUMNS, PAGE_COLUMNS, REMOVED_COLUMNS, Collector, own_name, removed_table
 from hare_lab.errors import InputError
-from hare_lab.report_base import Report
+from hare_lab.report_base import Report, plural
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -110,8 +110,7 @@ def load(source: Any, *, column: str | None = None, limit: int | None = None, se
     if not len(good):
         if lacking:
             raise InputError(first)
-        count = f"{len(bad)} row{'' if len(bad) == 1 else 's'}"
-        sentence = f"{name}: no usable text in {count}{first and '; the first: '}{first}"
+        sentence = f"{name}: no usable text in {plural(len(bad), 'row')}{first and '; the first: '}{first}"
         raise InputError(f"{sentence}; check the file, or pass --column to name the text column")
     pages = good.dataset()
     removed = bad.dataset() if len(bad) else removed_table(pages, [], "load", [], [])

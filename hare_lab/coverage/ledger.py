@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ COLUMNS = (
     "nearest",
 )  # fmt: skip
 SHOWN = 5
+LETTER = re.compile(r"[^\W\d_]")
 RADII = tuple(float(radius) for radius in np.linspace(0.2, 0.8, 31).round(2))
 RADIUS = 0.4  # cosine from which a page is near to a phrase: by eye on the demo, and a slider in notebook 04
 
@@ -84,16 +86,26 @@ def cover(
     if not 0 < radius < 1:
         raise InputError(f"coverage: the radius is {radius}; give a cosine similarity between 0 and 1")
     rows = unit(np.asarray(vectors, dtype=np.float32))
-    placement = place(rows, reference)
+    worded = _worded(pages)
+    placement = place(rows, reference, worded)
+    rows[~worded] = 0  # near to nothing
     tokens = token_counts(pages["text"], tokenizer).astype(float)
     ids = list(pages["id"])
     near = measures.near_points(rows, reference.points)
     topic = np.where(placement.topic < 0, len(reference.topics), placement.topic)
     shares, counts = measures.redraw(topic, tokens, len(reference.topics) + 1, seed)
     crowd = measures.crowding(rows, reference.points, reference.owner, radius)
-    gaps = _ledger(ids, placement, topic, tokens, reference, shares, near[1] >= radius, crowd)
-    report = _report(name, gaps, reference, placement, shares, counts, near, radius)
+    gaps = _ledger(ids, placement, worded, topic, tokens, reference, shares, near[1] >= radius, crowd)
+    report = _report(name, gaps, reference, placement, worded, shares, counts, near, radius)
     return Covered(_placed(pages, placement, reference), gaps, report)
+
+
+def _worded(pages: Dataset) -> NDArray[np.bool_]:
+    """Which pages hold a word, in their text or title: a letter of any script."""
+    titles = pages["title"][:] if "title" in pages.column_names else [None] * len(pages)
+    return np.array(
+        [bool(LETTER.search(text) or LETTER.search(str(title or ""))) for text, title in zip(pages["text"], titles, strict=True)]
+    )
 
 
 def _placed(pages: Dataset, placement: Placement, reference: Reference) -> Dataset:
@@ -107,6 +119,7 @@ def _placed(pages: Dataset, placement: Placement, reference: Reference) -> Datas
 def _ledger(
     ids: list[str],
     placement: Placement,
+    worded: NDArray[np.bool_],
     topic: NDArray[np.int64],
     tokens: NDArray[np.float64],
     reference: Reference,
@@ -123,7 +136,8 @@ def _ledger(
     low, high = measures.share_intervals(shares, pages, len(ids))
     wanted = np.append(reference.wanted, 0.0)
     said = np.bincount(reference.owner, weights=near[:, 0], minlength=n) / np.bincount(reference.owner, minlength=n)
-    best = np.argsort(-placement.scores, axis=0, kind="stable")[:SHOWN].T
+    candidates = np.flatnonzero(worded)
+    best = candidates[np.argsort(-placement.scores[candidates], axis=0, kind="stable")[:SHOWN].T]
     farthest = np.argsort(placement.scores.max(axis=1), kind="stable")
     loose = farthest[topic[farthest] == n][:SHOWN]
     found = pd.DataFrame({
@@ -144,6 +158,7 @@ def _report(
     gaps: pd.DataFrame,
     reference: Reference,
     placement: Placement,
+    worded: NDArray[np.bool_],
     shares: NDArray[np.float64],
     counts: list[NDArray[np.uint8]],
     near: tuple[NDArray[np.int64], NDArray[np.float32]],
@@ -167,7 +182,7 @@ def _report(
         other=Estimate(float(other["have"]), float(other["low"]), float(other["high"])),
         missing_tokens=int(topics["gap_tokens"].clip(lower=0).sum()), floor=placement.floor,
         curve=tuple((r, e.value, e.low, e.high) for r, e in curve), unlabelled=reference.unlabelled,
-        named_by=reference.named_by, shares=tuple(shown),
+        named_by=reference.named_by, shares=tuple(shown), wordless=int((~worded).sum()),
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ class Placement:
         Of the page to that topic; for a page in `other`, to the topic that fits it best.
     scores : float32 array (n_pages, n_topics)
         Similarity of every page to every topic.
-    floor : the similarity from which a page fits a topic by itself; with its neighbours' word it may lie below
+    floor : the similarity from which a page fits a topic by itself, the lowest of any topic; with its neighbours' word it may lie below
     """
 
     topic: NDArray[np.int64]
@@ -63,18 +63,21 @@ class Placement:
     floor: float
 
 
-def place(vectors: NDArray[np.float32], reference: Reference) -> Placement:
+def place(vectors: NDArray[np.float32], reference: Reference, worded: NDArray[np.bool_] | None = None) -> Placement:
     """The topic of each page, or `other`.
 
     Parameters
     ----------
     vectors : float32 array (n_pages, dim), rows of unit length
     reference : embedded by the model that made the vectors
+    worded : bool array (n_pages,), which pages hold a word; None: all do
+        A model puts pages such as "!!!" somewhere, and all in one place, where they would speak for each other. They are `other`,
+        at similarity 0, and no page hears them.
 
     Raises
     ------
     InputError
-        If there is no vector, one holds NaN, or the reference has vectors of another length.
+        If there is no vector, one holds NaN, the reference has vectors of another length, or no page holds a word.
 
     References
     ----------
@@ -92,15 +95,29 @@ def place(vectors: NDArray[np.float32], reference: Reference) -> Placement:
             f"coverage: the pages' vectors have {rows.shape[1]} numbers and the reference's {reference.points.shape[1]}; "
             "embed both with the same model"
         )
+    if worded is not None and not worded.all():
+        return _without_words(rows, reference, worded)
     rows = unit(rows)
     scores = topic_scores(rows, reference)
     subjects, floor, spread = _strangers(rows, reference)
+    floors = np.maximum(floor, np.full(len(reference.topics), floor) if reference.floors is None else reference.floors)
     near = _near(rows, NEIGHBOURS)
-    topic = _likeliest(scores, _outside(subjects, floor, spread), _weighted(*near), spread)
-    if reference.floor is None and len(rows) > 1:  # pages of a reference said before how far their topics reach; one page has no company
+    topic = _likeliest(scores, _outside(subjects, floors[scores.argmax(axis=1)], spread), _weighted(*near), spread)
+    if reference.floors is None and len(rows) > 1:  # pages of a reference said before how far their topics reach; one page has no company
         topic = _again(rows, scores, subjects, topic, near, floor, spread)
     shown = np.where(topic < 0, scores.argmax(axis=1), topic)
-    return Placement(topic, scores[np.arange(len(rows)), shown], scores, floor)
+    return Placement(topic, scores[np.arange(len(rows)), shown], scores, float(floors.min()))
+
+
+def _without_words(rows: NDArray[np.float32], reference: Reference, worded: NDArray[np.bool_]) -> Placement:
+    """The pages that hold a word placed by themselves, and the others in `other`."""
+    if not worded.any():
+        raise InputError("coverage: no page holds a word, only signs and figures; give pages of text")
+    placed = place(rows[worded], reference)
+    topic, similarity = np.full(len(rows), -1), np.zeros(len(rows), dtype=np.float32)
+    scores = np.zeros((len(rows), len(reference.topics)), dtype=np.float32)
+    topic[worded], similarity[worded], scores[worded] = placed.topic, placed.similarity, placed.scores
+    return Placement(topic, similarity, scores, placed.floor)
 
 
 def _again(
@@ -166,13 +183,13 @@ def _strangers(vectors: NDArray[np.float32], reference: Reference) -> tuple[NDAr
     unrelated = topic_scores(others.points[whole], others)[~np.eye(len(whole), dtype=bool)]
     middle = float(np.median(unrelated))
     spread = max(1e-6, 1.4826 * float(np.median(np.abs(unrelated - middle))))  # as a standard deviation, were they normal
-    if reference.floor is not None:  # pages say themselves how far their topics reach; where they are few, too far
-        return np.empty((len(vectors), 0), dtype=np.float32), max(reference.floor, middle + FLOOR * spread), spread
+    if reference.floors is not None:  # pages say themselves how far their topics reach
+        return np.empty((len(vectors), 0), dtype=np.float32), middle + FLOOR * spread, spread
     strangers = (_centres(others) @ _centres(reference).T).max(axis=1) < SAME
     return topic_scores(vectors, others)[:, strangers], middle + FLOOR * spread, spread
 
 
-def _outside(subjects: NDArray[Any], floor: float, spread: float) -> NDArray[Any]:
+def _outside(subjects: NDArray[Any], floor: NDArray[Any] | float, spread: float) -> NDArray[Any]:
     """The score of `other` for each page."""
     best: NDArray[Any] = subjects.max(axis=1, initial=-np.inf)
     return np.asarray(np.maximum(floor, best - MARGIN * spread))

@@ -22,6 +22,7 @@ from hare_lab.choices import CHOICES, QUESTION, choices_of, with_choices
 from hare_lab.corpus.pages import with_columns
 from hare_lab.embedding import embed
 from hare_lab.errors import InputError
+from hare_lab.report_base import plural
 from hare_lab.texts import OTHER, Topic
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ GROUPS = ("topic", "subject", "label", "benchmark", "category")  # columns that 
 # Where the text of a page or item stands; the first that a reference has is read.
 TEXTS = ("text", *(name for name in QUESTION if name != "text"))
 MOST_GROUPS = 500
+OUT = 0.1  # of pages that don't reach the floor of their own topic; half of them are placed by the word of neighbours that do
 CENTRES = 12  # points that stand for a topic of many pages
 _PART = re.compile(r"[:;,.]| and ")
 
@@ -51,9 +53,9 @@ class Reference:
     said : tuple of str, one a point
         What the point stands for: a phrase of the description, or a page's title.
     kind : "taxonomy" or "pages"
-    floor : float or None
-        The similarity that 95 % of a reference's own pages reach. A page below it is in no topic, nor is one below that of
-        unrelated descriptions, which alone counts where this is None (see `place`).
+    floors : float array (n_topics,) or None
+        The similarity to its topic that most pages of a reference's own reach, those of each topic apart. A page below it is not of
+        that topic by itself, nor is one below that of unrelated descriptions, which alone counts where this is None (see `place`).
     model : what embedded the points, as `embedding.embed` takes it; what else they are compared with is embedded the same way
     unlabelled : pages that say nothing of what they are about, which are left out
     named_by : what a reference of pages takes its topics from, in words: a column or clusters; "" for a taxonomy
@@ -64,7 +66,7 @@ class Reference:
     owner: NDArray[np.int64]
     said: tuple[str, ...]
     kind: str
-    floor: float | None = None
+    floors: NDArray[np.float64] | None = None
     model: Any = None
     unlabelled: int = 0
     named_by: str = ""
@@ -127,7 +129,7 @@ def from_pages(
         for few, or all pages are one cluster.
     """
     if len(pages) < FEWEST:
-        raise InputError(f"the reference has {len(pages)} pages; shares need at least {FEWEST}, so give a larger one or a taxonomy")
+        raise InputError(f"the reference has {plural(len(pages), 'page')}; shares need at least {FEWEST}, give a larger one or a taxonomy")
     if by is not None and by not in pages.column_names:
         raise InputError(f'the reference has no column "{by}" (it has {", ".join(pages.column_names)}); name one of them')
     groups = [name for name in GROUPS if name != "label" or not _offered(pages)]
@@ -138,7 +140,7 @@ def from_pages(
         raise InputError(f'{len(known)} pages of the reference say something in "{column}"; shares need at least {FEWEST}, so name another')
     names = [OWN_OTHER if label == OTHER else label for label in labels if label is not None]
     if column is not None and not _usable(labels):
-        raise InputError(f'the reference names {len(set(names))} topics in "{column}"; a column of 2 to {MOST_GROUPS} is needed')
+        raise InputError(f'the reference names {plural(len(set(names)), "topic")} in "{column}"; a column of 2 to {MOST_GROUPS} is needed')
     counts = Counter(names)
     if len(counts) < 2:
         raise InputError(
@@ -155,9 +157,9 @@ def from_pages(
     owner = np.concatenate([np.full(len(rows), at) for at, rows in enumerate(points)])
     found = [_from_group(name, share) for name, share in zip(order, shares, strict=True)]
     stacked = np.concatenate(points)
-    own = np.concatenate([_held_out(vectors[group == at], seed) for at in range(len(order))])
+    own = [_held_out(vectors[group == at], seed) for at in range(len(order))]
     return Reference(
-        tuple(found), stacked, owner, tuple(order[at] for at in owner), "pages", model=model, floor=float(np.quantile(own, 0.05)),
+        tuple(found), stacked, owner, tuple(order[at] for at in owner), "pages", model=model, floors=_floors(own),
         unlabelled=len(pages) - len(known), named_by="clusters of its pages" if column is None else f'its column "{column}"',
     )  # fmt: skip
 
@@ -281,6 +283,18 @@ def _held_out(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     halves = np.array_split(np.random.default_rng(seed).permutation(len(rows)), 2)
     seen = [(rows[one], rows[other]) for one, other in (halves, halves[::-1]) if len(one) and len(other)]
     return np.concatenate([np.empty(0, dtype=np.float32), *(_top_mean(one @ _centres(other, seed).T) for one, other in seen)])
+
+
+def _floors(own: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """What all but a share OUT of the pages of each topic score for it, by the topic's median and how far pages lie below their medians.
+
+    Each topic has its own, since a topic that is told with one voice reaches less far than one of many; how far below is taken of all
+    together, since a few pages would not tell. A topic of one page has the median of all.
+    """
+    everybody = np.median(np.concatenate(own))
+    middle = np.array([np.median(scores) if len(scores) else everybody for scores in own])
+    below = np.concatenate([scores - at for scores, at in zip(own, middle, strict=True)])
+    return np.asarray(middle + np.quantile(below, OUT), dtype=float)
 
 
 def _from_group(name: str, share: float) -> Topic:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hare_lab.diversity import Estimate
-from hare_lab.report_base import Report, html_table
+from hare_lab.report_base import Report, html_table, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ _WORDS = {
     "other": "share of the tokens in no topic of the reference",
 }
 SHARES = ("topic", "name", "wanted", "have", "low", "high")  # columns of the gap ledger that the figure is drawn from
+WORDLESS = "pages without a word, in no topic"
 LEFT_OUT = "pages of the reference without a label, left out"
 
 
@@ -43,6 +44,7 @@ class CoverageReport(Report):
     unlabelled : pages of the reference that were left out, since they say nothing of what they are about
     named_by : what a reference of pages takes its topics from: a column or clusters; "" for a taxonomy
     shares : rows of (topic, name, wanted, have, low, high), in the order of the gap ledger
+    wordless : pages without a word, which are in no topic
     """
 
     title: ClassVar[str] = "Coverage"
@@ -64,6 +66,7 @@ class CoverageReport(Report):
     unlabelled: int = 0
     named_by: str = ""
     shares: tuple[tuple[str, str, float, float, float, float], ...] = ()
+    wordless: int = 0
 
     def table(self) -> pd.DataFrame:
         """The curve of coverage over the radius: columns radius, covered, low, high."""
@@ -82,11 +85,12 @@ class CoverageReport(Report):
     def summary(self) -> str:
         """One line for a terminal."""
         named_by = f" Topics of the reference by {self.named_by}." if self.named_by else ""
+        wordless = f" {WORDLESS.capitalize()}: {self.wordless:,}." if self.wordless else ""
         left_out = f" {LEFT_OUT.capitalize()}: {self.unlabelled:,}." if self.unlabelled else ""
         return (
-            f"{_plural(self.pages, 'page')} against {_plural(self.topics, 'topic')}: {self.empty_topics} empty, "
+            f"{plural(self.pages, 'page')} against {plural(self.topics, 'topic')}: {self.empty_topics} empty, "
             f"{self.other.value:.0%} of the tokens in none, "
-            f"divergence {self.divergence.value:.2f}, {_plural(self.missing_tokens, 'token')} missing.{named_by}{left_out}"
+            f"divergence {self.divergence.value:.2f}, {plural(self.missing_tokens, 'token')} missing.{wordless}{named_by}{left_out}"
         )
 
     def _repr_html_(self) -> str:
@@ -94,11 +98,8 @@ class CoverageReport(Report):
             (words, str(value) if isinstance(value := getattr(self, name), Estimate) else round(value, 2)) for name, words in _WORDS.items()
         ]
         rows += [("topics with no page at all", self.empty_topics), ("tokens missing in all topics", self.missing_tokens)]
+        rows += [(WORDLESS, self.wordless)] if self.wordless else []
         rows += [("topics of the reference by", self.named_by)] if self.named_by else []
         rows += [(LEFT_OUT, self.unlabelled)] if self.unlabelled else []
-        caption = f"{self.title} of {_plural(self.topics, 'topic')} ({self.reference}) by {_plural(self.pages, 'page')}"
+        caption = f"{self.title} of {plural(self.topics, 'topic')} ({self.reference}) by {plural(self.pages, 'page')}"
         return html_table(rows, ("measure", "value (95 % interval)"), caption)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -14,6 +14,7 @@ ROWS = 24  # topics that still read on a slide
 OVER, UNDER, EVEN = look.FEW[0], look.FEW[3], "#D9DEE3"  # too much, too little, about right
 OTHER = "other"
 HOLES = 10  # rings that can be told apart
+SMALL = 0.012  # of a treemap's area, below which a tile has room for one line
 FEW_PAGES = 10  # of a subject: hardly there
 SCALE = [[0.0, UNDER], [0.25, look.mix(UNDER, EVEN, 0.6)], [0.5, EVEN], [0.75, look.mix(OVER, EVEN, 0.6)], [1.0, OVER]]
 
@@ -338,11 +339,13 @@ def _shade(times: float) -> str:
 
 def _tile(id: str, parent: str, name: str, have: float, wanted: float, whole: float, *, head: bool = False) -> dict[str, Any]:
     times = float(np.clip(np.log2(have / wanted), -2, 2)) if wanted > 0 else 2.0
-    lines = "<br>".join(look.escape(line) for line in look.lines(name, 11, 3))
-    room = treemap.letters(have / whole) if head and whole > 0 else 60  # for what stands above the tiles of a parent
+    share = have / whole if whole > 0 else 0.0
+    lines = [look.escape(line) for line in treemap.fitted(name, share, 11, 3)]
+    lines += [look.percent(have)] if share >= SMALL else []  # what is hardly there is named, if nothing else: plotly drops what sticks out
+    room = treemap.letters(share) if head else 60  # for what stands above the tiles of a parent
     label = look.escape(look.short(name, room))
     said = f"has {look.percent(have)}, wanted {look.percent(wanted)}"
-    tile = label if head else f"{lines}<br>{look.percent(have)}"
+    tile = label if head else "<br>".join(lines)
     return {
         "id": id, "parent": parent, "name": look.escape(name, 60), "label": label, "value": have, "said": said, "tile": tile,
         "times": times,
