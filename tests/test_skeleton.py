@@ -61,6 +61,12 @@ def test_neither_the_package_nor_its_help_loads_anything_heavy(opened):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_folder_named_coverage_where_one_works_is_no_package_to_numba(tmp_path):
+    (tmp_path / "coverage").mkdir()
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", "import hare_lab, numba"], check=True, cwd=tmp_path, env=env)
+
+
 def test_modules_import_only_what_stands_above_them():
     """The order of the design: a module imports only modules before it in this list."""
     order = [

@@ -50,7 +50,7 @@ def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None 
         for old in (STATUS, CANCEL):
             (folder / old).unlink(missing_ok=True)
         file = folder / PLAN if isinstance(plan, Plan) else Path(plan)
-        words = [sys.executable, "-m", "hare_lab.cli", "experiment", str(file.resolve()), "--out", str(folder.resolve())]
+        words = [sys.executable, "-P", "-m", "hare_lab.cli", "experiment", str(file.resolve()), "--out", str(folder.resolve())]
         words += ["--workers", str(workers)]
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
             process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=env)

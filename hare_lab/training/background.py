@@ -177,7 +177,7 @@ def launch(
         raise InputError(f"{folder} can't be written ({error.strerror or error}); choose another folder") from error
     log = (folder / JOB / "log.txt").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "hare_lab.training", str(folder)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        [sys.executable, "-P", "-m", "hare_lab.training", str(folder)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     log.close()
