@@ -637,15 +637,12 @@ def test_tables_whose_columns_clash_can_be_joined():
 
 
 def test_a_pool_that_can_not_be_remembered_leaves_no_half_file(tmp_path, monkeypatch, caplog):
-    from pathlib import Path
-
     from hare_lab.corpus import demo
 
-    def full(path, data):
-        path.open("wb").write(data[:10])
+    def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     demo._remember(tmp_path / "pool.jsonl.gz", [{"text": PROSE}])
     assert list(tmp_path.iterdir()) == [] and "read again next time" in caplog.text
 

@@ -487,7 +487,8 @@ def test_a_budget_above_the_corpus_is_named_before_anything_is_embedded(monkeypa
 def test_where_no_budget_is_given_and_the_priors_ask_for_more_than_there_is_all_there_is_is_the_budget(corpus_at_hand, tmp_path, capsys):
     from hare_lab import cli
 
-    cli.curate("pages.jsonl", tmp_path / "set.parquet")
+    (tmp_path / "mine.yaml").write_text("topics: {law: 2}")
+    cli.curate("pages.jsonl", tmp_path / "set.parquet", tmp_path / "mine.yaml")
     report = json.loads((tmp_path / "set.parquet.report.json").read_text())
     assert report["budget"] == report["available"] < Priors().tokens
     assert f"The priors ask for {Priors().tokens:,} tokens; all pages together have {report['budget']:,}." in capsys.readouterr().out
