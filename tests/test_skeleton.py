@@ -237,7 +237,7 @@ def doctor_where(change, *options):
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        ("KeyboardInterrupt", 130, ""),
+        ("KeyboardInterrupt", 130, "hare-lab: stopped; nothing was written\n"),
         ("BrokenPipeError", 1, ""),
         ("BrokenPipeError(32, 'Broken pipe')", 1, ""),
         ("MemoryError", 2, "hare-lab: the memory ran out; pass --limit to read fewer pages\n"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hare_lab.cli.options import EPOCHS
-from hare_lab.cli.results import results, say, steps_bar
+from hare_lab.cli.results import Stopped, results, say, steps_bar, where_it_stopped
 from hare_lab.errors import InputError
 
 
@@ -77,6 +77,8 @@ def tune_tools(
             known, tokenizer, registry, requests, pages=pages, epochs=often, least=least, learning_rate=rate, method=method, seed=seed,
             out=out, watch=watch,
         )  # fmt: skip
+    if not tuned.report.finished:
+        raise Stopped(where_it_stopped(tuned.report.training, out))
     if len({request.call is None for request in validation}) == 2:
         caller = caller.with_abstention(validation)
     with results(out) as folder:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hare_lab.cli.options import EPOCHS, Limit, Seed
-from hare_lab.cli.results import results, say, steps_bar
+from hare_lab.cli.results import Stopped, results, say, steps_bar, where_it_stopped
 from hare_lab.errors import InputError
 
 
@@ -80,6 +80,8 @@ def tune(
             learning_rate=rate, settings=settings, method=picked, out=out, name=model, seed=seed, watch=watch,
         )  # fmt: skip
     report = tuned.report
+    if not report.finished:
+        raise Stopped(where_it_stopped(report.training, out))
     with results(out) as folder:
         tuned.save(folder)
         (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")

@@ -80,7 +80,9 @@ def status(out: str | Path) -> Status:
     found = Status(**{key: told[key] for key in Status.__dataclass_fields__ if key in told})
     if found.state == "running" and not running:
         return replace(
-            found, state="lost", message="its process has ended without a word; start it again to go on from the last checkpoint"
+            found,
+            state="lost",
+            message="its process has ended without a word; start it again: what is done stays, and what has a checkpoint goes on",
         )
     return found
 

@@ -66,6 +66,11 @@ def save(folder: Path, step: int, job: Mapping[str, Any], curve: list[list[Any]]
     return target
 
 
+def lies_in(folder: Path) -> bool:
+    """Whether a finished checkpoint lies there, of whatever job."""
+    return any(folder.glob("step-*/state.json"))
+
+
 def find(folder: Path, job: Mapping[str, Any]) -> Checkpoint | None:
     """The newest checkpoint in `folder`, None where there is none.
 
