@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import hare_lab
+from hare_lab.bars import bar
 from hare_lab.errors import InputError
 from hare_lab.report_base import html_table, plain
 
@@ -70,9 +71,9 @@ def test_a_folder_named_coverage_where_one_works_is_no_package_to_numba(tmp_path
 def test_modules_import_only_what_stands_above_them():
     """The order of the design: a module imports only modules before it in this list."""
     order = [
-        "errors", "machine", "json_lines", "whole_files", "report_base", "yaml_files", "priors", "run", "figures", "texts", "choices",
-        "marks", "tokenizing", "pretrained", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "quality", "coverage",
-        "leakage", "curation", "synthesis", "models", "training", "evaluation", "experiment", "tool_calling", "scale",
+        "errors", "machine", "bars", "json_lines", "whole_files", "report_base", "yaml_files", "priors", "run", "figures", "texts",
+        "choices", "marks", "tokenizing", "pretrained", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "quality",
+        "coverage", "leakage", "curation", "synthesis", "models", "training", "evaluation", "experiment", "tool_calling", "scale",
     ]  # fmt: skip
 
     above = {name: set(order[:position]) for position, name in enumerate(order)}
@@ -215,6 +216,26 @@ def test_what_a_benchmark_lacks_is_bad_input(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(InputError, match=r"texts\.py: no data"):
         cli.bench("texts")
+
+
+@pytest.mark.parametrize(("terminal", "told", "shown"), [(True, "", True), (True, "1", False), (False, "", False)])
+def test_a_bar_shows_where_a_person_looks_on_and_nobody_forbids_it(monkeypatch, capsys, terminal, told, shown):
+    monkeypatch.setenv("TQDM_DISABLE", told)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert list(bar([1, 2], told="cleaning", unit="pages", delay=0)) == [1, 2]
+    assert ("cleaning: " in capsys.readouterr().err) is shown
+
+
+def test_a_bar_shows_in_a_notebook(monkeypatch):
+    import tqdm.auto
+    import tqdm.notebook
+
+    made = []
+    fake = type("tqdm", (), {"__init__": lambda self, *_, **how: made.append(how["disable"]), "__module__": "tqdm.notebook"})
+    monkeypatch.setattr(tqdm.auto, "tqdm", fake)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    bar([1], told="x", unit="pages")
+    assert made == [False]
 
 
 def test_no_words_at_all_show_the_help():

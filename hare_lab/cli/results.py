@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hare_lab.bars import bar
 from hare_lab.errors import InputError
 from hare_lab.machine import alive
 
@@ -68,14 +69,12 @@ def where_it_stopped(report: TrainingReport, out: Path) -> str:
 @contextmanager
 def steps_bar(told: str) -> Iterator[Callable[[Progress], bool]]:
     """A bar of a training's steps with its loss, where a person looks on; what it gives is the training's `watch`, which Ctrl-C stops."""
-    from tqdm.auto import tqdm
-
-    with stoppable() as stop, tqdm(unit=" steps", desc=told, disable=None) as bar:
+    with stoppable() as stop, bar(told=told, unit="steps", delay=0, leave=True) as shown:
 
         def watch(progress: Progress) -> bool:
-            bar.total = progress.steps
-            bar.update(progress.step - bar.n)
-            bar.set_postfix_str(f"loss {progress.loss:.3f}")
+            shown.total = progress.steps
+            shown.update(progress.step - shown.n)
+            shown.set_postfix_str(f"loss {progress.loss:.3f}")
             return stop()
 
         yield watch

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hare_lab.bars import no_bars
 from hare_lab.errors import InputError
 from hare_lab.run.keys import PACKAGE
 
@@ -46,7 +44,7 @@ def execute(run: Run, notebook: Path, profile: str | None = None) -> Path:
     for noisy in ("papermill", "asyncio"):  # a failed cell is raised below; what they log besides is Ctrl-C, at length
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
-        with _no_bars():
+        with no_bars():  # a stored page would keep one as it stood when it was last drawn
             papermill.execute_notebook(
                 notebook, aside, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
                 extra_arguments=["--log-level=50"],  # ipykernel warns that it talks over TCP to itself, and of every Ctrl-C
@@ -55,20 +53,12 @@ def execute(run: Run, notebook: Path, profile: str | None = None) -> Path:
         aside.replace(out / notebook.name)
         what = error.evalue if error.ename.endswith(("InputError", "MissingArtifactError")) else f"{error.ename}: {error.evalue}"
         raise InputError(f"{notebook.name}, cell {error.exec_count}: {what}") from error
+    except KeyboardInterrupt:
+        aside.unlink(missing_ok=True)
+        raise
     _sign(aside)
     aside.replace(out / notebook.name)
     return out / notebook.name
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """A stored page would keep a progress bar as it stood when it was last drawn."""
-    before = os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop("TQDM_DISABLE") if before is None else os.environ.update(TQDM_DISABLE=before)
 
 
 def _sign(notebook: Path) -> None:
