@@ -482,6 +482,8 @@ def test_the_folder_is_held_while_pages_are_read_and_a_cancel_that_came_meanwhil
     def reading():
         assert held(tmp_path) and experiment.status(tmp_path).state == "starting"
         experiment.cancel(tmp_path)
+        (tmp_path / STATUS).write_text(json.dumps({"state": "running"}))
+        assert str(experiment.status(tmp_path)).startswith("running: asked to stop")
         return shared(seeds=(0,), tokens=512)
 
     (tmp_path / CANCEL).touch()  # of an earlier run: gone before `reading` asks anew

@@ -78,6 +78,8 @@ def status(out: str | Path) -> Status:
         return Status("failed", message=_last_words(folder))
     told = json.loads((folder / STATUS).read_text(encoding="utf-8"))
     found = Status(**{key: told[key] for key in Status.__dataclass_fields__ if key in told})
+    if found.state == "running" and running and (folder / CANCEL).exists():
+        return replace(found, message="asked to stop")
     if found.state == "running" and not running:
         return replace(
             found,
@@ -88,7 +90,8 @@ def status(out: str | Path) -> Status:
 
 
 def cancel(out: str | Path) -> None:
-    """Ask an experiment that runs, or is starting, to stop after its present step; it goes on from there when it is started again.
+    """Ask an experiment that runs, or is starting, to stop after its present step, or once the cell that it scores is done; it goes on
+    from there when it is started again.
 
     Raises
     ------
