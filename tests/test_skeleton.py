@@ -163,6 +163,7 @@ def test_notebooks_are_thin_and_stored_without_outputs():
         (["run", "--profile", "huge"], 'profile "huge" is unknown'),
         (["run", "--only", "99"], "is no notebook's number"),
         (["bench", "speed"], 'no benchmark "speed"'),
+        (["bench", "crawl_pool"], 'no benchmark "crawl_pool"'),
         (["bench", "../hare_lab/cli"], 'no benchmark "../hare_lab/cli"'),
         (["figure", "map", "--run", "no-such-run"], "no run no-such-run"),
         (["run", "--corpus", "nowhere.jsonl"], "no file or folder nowhere.jsonl"),

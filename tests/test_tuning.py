@@ -566,14 +566,21 @@ def command(*words):
 def test_the_command_tunes_a_folder_and_leaves_the_old_one_alone(base, tmp_path, capsys, method):
     file, before = tmp_path / "talks.jsonl", (base / "model.safetensors").read_bytes()
     file.write_text(json.dumps({"messages": TALK}) + "\n", encoding="utf-8")
-    command(file, "--model", base, "--out", tmp_path / "out", "--method", method, "--epochs", 2, "--template", "chatml", "--heldout", 0)
+    command(file, "--model", base, "--out", tmp_path / "out", "--method", method, "--epochs", 1, "--template", "chatml", "--heldout", 0)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["method"] == method and report["model"] == str(base) and report["training"]["finished"]
     model, tokenizer = training.load_model(tmp_path / "out")
     assert tokenizer.chat_template == training.TEMPLATES["chatml"].jinja and isinstance(
         training.reply(model, tokenizer, "hive", tokens=2), str
     )
-    assert "1 conversations in template chatml" in capsys.readouterr().out and (base / "model.safetensors").read_bytes() == before
+    said = capsys.readouterr().out
+    assert said.startswith("1 conversation in template chatml") and ", read 1 time in" in said
+    assert (base / "model.safetensors").read_bytes() == before
+
+
+def test_what_is_bundled_is_for_tools(base, tmp_path):
+    with pytest.raises(InputError, match="add --tools"):
+        command("bundled", "--model", base, "--out", tmp_path / "out")
 
 
 def test_ctrl_c_stops_after_the_present_step_with_a_checkpoint_and_the_same_command_goes_on(base, tmp_path, monkeypatch, capsys):

@@ -28,6 +28,10 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+def times(number: float) -> str:
+    return f"{number:g} time{'' if number == 1 else 's'}"
+
+
 class Stopped(Exception):
     """Ctrl-C ended a command in good order; the sentence says where it stands and how to go on."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hare_lab.cli.options import EPOCHS
-from hare_lab.cli.results import Stopped, results, say, steps_bar, where_it_stopped
+from hare_lab.cli.results import Stopped, results, say, steps_bar, times, where_it_stopped
 from hare_lab.errors import InputError
 
 
@@ -87,7 +87,7 @@ def tune_tools(
         (folder / "report.json").write_text(json.dumps(tuned.report.to_dict(), indent=1), encoding="utf-8")
     run = tuned.report.training
     turns = readings(len(requests), often, least)
-    learnt = f"read {turns:,} times, loss {run.first_loss:.3f} to {run.last_loss:.3f} in {run.seconds:.0f} s"
+    learnt = f"read {times(turns)}, loss {run.first_loss:.3f} to {run.last_loss:.3f} in {run.seconds:.0f} s"
     again = f"`hare-lab evaluate {out} --tools {source} --out FOLDER` asks it"
     say(f"{len(requests):,} requests for {len(registry)} functions: {learnt}\nResults in {out}; {again}")
 
