@@ -9,6 +9,8 @@ Modules are loaded when first used, so `import hare_lab` costs next to nothing:
 from __future__ import annotations
 
 import importlib
+import sys
+from importlib.machinery import PathFinder
 from types import ModuleType
 
 __version__ = "0.1.0"
@@ -18,6 +20,10 @@ MODULES = (
     "curation", "synthesis", "models", "training", "evaluation", "experiment", "tool_calling", "texts", "mapping", "preparing",
     "notebook", "cli",
 )  # fmt: skip
+
+# numba looks for the package `coverage`, takes a mere folder of that name where it is run for it, and dies; None says that there is none
+if (_found := PathFinder.find_spec("coverage")) and _found.origin is None:
+    sys.modules.setdefault("coverage", None)  # type: ignore[arg-type]
 
 __all__ = ["MODULES", "__version__"]
 

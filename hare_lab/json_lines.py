@@ -31,8 +31,7 @@ def numbered(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 try:
                     row = json.loads(line)
                 except (ValueError, RecursionError) as error:  # or a number of thousands of digits
-                    told = getattr(error, "msg", error)
-                    raise InputError(f"{path} line {number}: not valid JSON ({told}); mend or remove the line") from error
+                    raise InputError(f"{path} line {number}: not valid JSON ({fault(error)}); mend or remove the line") from error
                 if not isinstance(row, dict):
                     raise InputError(f"{path} line {number}: not a JSON object; write one object a line")
                 yield number, row
@@ -40,3 +39,10 @@ def numbered(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InputError(f"{path}: can't be read as text ({error}); give a JSON-lines file in UTF-8") from error
     except OSError as error:
         raise InputError(f"{path} can't be read ({error.strerror or error}); give a JSON-lines file") from error
+
+
+def fault(error: Exception) -> str:
+    """What `json.loads` found wrong with a line, and where."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg.removesuffix(' at')} at column {error.colno}"
+    return "nested too deep" if isinstance(error, RecursionError) else str(error)

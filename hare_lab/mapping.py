@@ -87,14 +87,14 @@ def map_corpus(
 
 
 def distinct_pages(
-    loaded: corpus.Loaded, priors: Priors, *, model: str | None = None
+    loaded: corpus.Loaded, priors: Priors, *, model: str | None = None, budget: int | None = None
 ) -> tuple[Dataset, Dataset, np.ndarray, dict[str, Any]]:
     """Clean, deduplicate and embed what `corpus.load` read: its distinct pages, what was removed, vectors, and each step's report.
 
     Raises
     ------
     InputError
-        If no page survives cleaning.
+        If no page survives cleaning, or they have fewer tokens than `budget`; that is told before anything is embedded.
     """
     cleaned = corpus.clean(loaded.pages, priors)
     if len(cleaned.pages) == 0:
@@ -110,6 +110,10 @@ def distinct_pages(
     steps["near copies"] = dedup.near(pages, threshold=priors.duplication.near)
     pages, gone = dedup.drop(pages, steps["near copies"])
     removed.append(gone)
+    if budget is not None and budget > (have := int(corpus.token_counts(pages["text"], priors.tokenizer).sum())):
+        raise InputError(
+            f"{loaded.report.source}: the budget is {budget:,} tokens but all pages together have {have:,}; give at most that many"
+        )
     embedded = embedding.embed(pages, model=model)
     vectors = np.asarray(embedded.vectors)
     steps["embed"] = embedded.report

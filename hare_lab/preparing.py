@@ -35,20 +35,22 @@ class Prepared:
 
 
 def prepare_corpus(
-    source: Any, priors: Priors, *, seed: int = 0, limit: int | None = None, column: str | None = None, model: str | None = None
-) -> Prepared:
+    source: Any, priors: Priors, *, seed: int = 0, limit: int | None = None, column: str | None = None, model: str | None = None,
+    budget: int | None = None,
+) -> Prepared:  # fmt: skip
     """Load, clean, deduplicate, embed, score, place and check a corpus: everything that `curation.curate` asks for.
 
     Raises
     ------
     InputError
-        As `corpus.load` does, if no page survives cleaning, or if a file that the priors name is missing.
+        As `corpus.load` does, if no page survives cleaning, if a file that the priors name is missing, or if the pages have fewer tokens
+        than `budget`.
     """
     loaded = corpus.load(source, column=column, limit=limit, seed=seed)  # first: a wrong path costs nothing yet
     topics = texts.taxonomy(priors.find(priors.taxonomy))
     reference = coverage.from_taxonomy(topics, priors.topics, model=model)
     items = leakage.load_items(*leakage.benchmark_files(priors))
-    pages, removed, vectors, steps = mapping.distinct_pages(loaded, priors, model=model)
+    pages, removed, vectors, steps = mapping.distinct_pages(loaded, priors, model=model, budget=budget)
     scores = quality.score(pages, vectors, priors, model=model, seed=seed)
     covered = coverage.cover(pages, vectors, reference, tokenizer=priors.tokenizer, seed=seed)
     leaks = leakage.find(pages, items, priors.leakage, vectors=leakage.embed_windows(pages, items, model=model))

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from hare_lab.errors import InputError
+from hare_lab.json_lines import fault
 from hare_lab.priors import DATA, HEAVIEST
 from hare_lab.yaml_files import UNREADABLE
 
@@ -71,7 +72,7 @@ def read_rows(path: str | Path, fields: Mapping[str, Any]) -> list[dict[str, Any
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise InputError(f"{source} line {number}: not valid JSON ({error.msg}); mend or remove the line") from error
+            raise InputError(f"{source} line {number}: not valid JSON ({fault(error)}); mend or remove the line") from error
         if not isinstance(row, dict):
             raise InputError(f"{source} line {number}: not a JSON object; write one object a line")
         for field, kind in fields.items():

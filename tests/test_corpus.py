@@ -199,6 +199,8 @@ def test_a_broken_line_is_set_aside_with_its_reason_and_line(tmp_path):
     assert list(loaded.pages["text"]) == ["good", "fine"]
     assert list(loaded.removed["reason"]) == ["not JSON", "invalid UTF-8"]
     assert "line 2" in loaded.removed["detail"][0] and "line 3" in loaded.removed["detail"][1]
+    path.write_bytes(lines({"text": "good"}) + b'{"text": "a\tb"}\n')
+    assert corpus.load(path).removed["detail"][0].endswith("not valid JSON (Invalid control character at column 12)")
 
 
 def test_columns_of_clashing_types_are_kept_as_text():
@@ -586,6 +588,20 @@ def test_what_a_csv_row_has_beyond_its_header_or_outside_utf8_sets_it_aside(tmp_
         corpus.load(path)
 
 
+def test_a_bad_file_in_a_crawl_is_set_aside_and_one_in_utf16_is_read(tmp_path):
+    (tmp_path / "empty.html").write_bytes(b"")
+    (tmp_path / "none.html").write_bytes(b"not found")
+    (tmp_path / "picture.txt").write_bytes(b"\x89PNG\x00\x00")
+    (tmp_path / "wide.txt").write_bytes(PROSE.encode("utf-16"))
+    (tmp_path / "good.txt").write_text(PROSE)
+    loaded = corpus.load(tmp_path)
+    assert loaded.pages["text"][:] == [PROSE, PROSE]
+    assert loaded.report.reasons == {"empty": 1, "no HTML": 1, "binary data": 1}
+    for name in ("empty.html", "none.html", "picture.txt"):  # one that was asked for by its name is an error
+        with pytest.raises(InputError, match=name):
+            corpus.load(tmp_path / name)
+
+
 @pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("zst", zstandard.compress)])
 def test_a_file_that_breaks_off_is_an_error_and_never_a_shorter_corpus(tmp_path, suffix, pack):
     raw = b"".join(lines({"text": f"{PROSE} {i * 7919 % 10_007}"}) for i in range(3_000))
@@ -621,15 +637,12 @@ def test_tables_whose_columns_clash_can_be_joined():
 
 
 def test_a_pool_that_can_not_be_remembered_leaves_no_half_file(tmp_path, monkeypatch, caplog):
-    from pathlib import Path
-
     from hare_lab.corpus import demo
 
-    def full(path, data):
-        path.open("wb").write(data[:10])
+    def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     demo._remember(tmp_path / "pool.jsonl.gz", [{"text": PROSE}])
     assert list(tmp_path.iterdir()) == [] and "read again next time" in caplog.text
 

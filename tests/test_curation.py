@@ -475,6 +475,25 @@ def test_a_budget_above_the_corpus_is_named_and_nothing_is_written(corpus_at_han
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_budget_above_the_corpus_is_named_before_anything_is_embedded(monkeypatch):
+    from hare_lab import corpus, embedding, mapping
+
+    monkeypatch.setattr(embedding, "embed", lambda *_, **__: pytest.fail("it was embedded"))
+    loaded = corpus.load([f"Page {number} tells of the weather on the coast, and of what the boats brought in." * 9 for number in range(3)])
+    with pytest.raises(InputError, match="give at most that many"):
+        mapping.distinct_pages(loaded, Priors(), budget=100_000)
+
+
+def test_where_no_budget_is_given_and_the_priors_ask_for_more_than_there_is_all_there_is_is_the_budget(corpus_at_hand, tmp_path, capsys):
+    from hare_lab import cli
+
+    (tmp_path / "mine.yaml").write_text("topics: {law: 2}")
+    cli.curate("pages.jsonl", tmp_path / "set.parquet", tmp_path / "mine.yaml")
+    report = json.loads((tmp_path / "set.parquet.report.json").read_text())
+    assert report["budget"] == report["available"] < Priors().tokens
+    assert f"The priors ask for {Priors().tokens:,} tokens; all pages together have {report['budget']:,}." in capsys.readouterr().out
+
+
 def test_an_engine_that_is_not_there_is_named_before_anything_is_read(tmp_path):
     from hare_lab import cli
 

@@ -435,8 +435,10 @@ def hub(tmp_path, monkeypatch):
      (["last_*", "last_one"], {"last_one": 3, "last_two": 3}), (["all_lasts"], {"last_one": 3, "last_two": 3}),
      (["mean_lasts"], {"mean_lasts": 6})],
 )  # fmt: skip
-def test_a_task_of_theirs_is_scored_by_its_share_and_a_tag_by_its_tasks(model, hub, asked, scored):
+def test_a_task_of_theirs_is_scored_by_its_share_and_a_tag_by_its_tasks(model, hub, asked, scored, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)  # no git checkout, of which git would complain
     scores = evaluation.run_tasks(model, asked)
+    assert "fatal" not in capfd.readouterr().err
     assert {score.task: score.items for score in scores.scores} == scored
     assert {score.metric for score in scores.scores} == {"acc"} and scores.table()["value"].between(0, 1).all()
 

@@ -482,6 +482,8 @@ def test_the_folder_is_held_while_pages_are_read_and_a_cancel_that_came_meanwhil
     def reading():
         assert held(tmp_path) and experiment.status(tmp_path).state == "starting"
         experiment.cancel(tmp_path)
+        (tmp_path / STATUS).write_text(json.dumps({"state": "running"}))
+        assert str(experiment.status(tmp_path)).startswith("running: asked to stop")
         return shared(seeds=(0,), tokens=512)
 
     (tmp_path / CANCEL).touch()  # of an earlier run: gone before `reading` asks anew
@@ -490,6 +492,17 @@ def test_the_folder_is_held_while_pages_are_read_and_a_cancel_that_came_meanwhil
     assert not experiment.conduct(shared(seeds=(0,), tokens=512), tmp_path).complete
     (tmp_path / STARTED).write_text("1")
     assert experiment.conduct(shared(seeds=(0,), tokens=512), tmp_path).complete
+
+
+def test_ctrl_c_is_told_as_a_stop_and_no_failure(tmp_path):
+    def pressed(now):
+        if now.tokens:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        experiment.conduct(shared(seeds=(0,), tokens=512), tmp_path, watch=pressed)
+    found = experiment.status(tmp_path)
+    assert found.state == "cancelled" and "start it again" in found.message
 
 
 def test_the_number_of_workers_goes_along_to_the_process_beside(planned, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from datasets import Dataset
 from hare_lab.corpus import LoadReport
 from hare_lab.errors import InputError, MissingArtifactError
 from hare_lab.priors import Priors
-from hare_lab.run import MAKERS, Run, execution, open_run, provenance, read_run, storage
+from hare_lab.run import MAKERS, Run, execution, notebooks, open_run, provenance, read_run, storage
 from hare_lab.run.reports import decode
 
 
@@ -200,6 +201,30 @@ def test_a_notebook_that_broke_off_goes_on_in_the_runs_own_profile_and_the_run_k
     assert [this.load(name)["pages"] for name in ("loaded", "pages", "vectors")] == [10_000, 10_000, 1_500]
     assert read_run(this.folder) == this
     assert json.loads((this.folder / "manifest.json").read_text())["run"]["profile"]["name"] == "laptop"
+
+
+def test_ctrl_c_leaves_no_half_of_a_page(run, monkeypatch):
+    def interrupted(page, aside, *_, **__):
+        shutil.copy(page, aside)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("papermill.execute_notebook", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.execute(notebooks()[0])
+    assert list((run.folder / "notebooks").iterdir()) == []
+
+
+def test_pages_of_other_priors_are_named_after_a_run_of_some(tmp_path, monkeypatch, capsys):
+    from hare_lab import cli
+
+    monkeypatch.setenv("HARE_LAB_RUNS", str(tmp_path))
+    monkeypatch.setattr("papermill.execute_notebook", lambda page, aside, *_, **__: shutil.copy(page, aside))
+    monkeypatch.setattr(execution, "_sign", lambda page: None)
+    (tmp_path / "mine.yaml").write_text("tokens: 1000")
+    cli.run(name="one", only="04,05,06")
+    assert "left as they were" not in capsys.readouterr().out
+    cli.run(name="one", only="06", priors=tmp_path / "mine.yaml")
+    assert "Of other priors, and left as they were: notebooks 04,05;" in capsys.readouterr().out
 
 
 def test_a_read_only_disk_is_one_sentence(run, monkeypatch):

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import hare_lab
+from hare_lab.bars import bar
 from hare_lab.errors import InputError
 from hare_lab.report_base import html_table, plain
 
@@ -61,12 +62,18 @@ def test_neither_the_package_nor_its_help_loads_anything_heavy(opened):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_folder_named_coverage_where_one_works_is_no_package_to_numba(tmp_path):
+    (tmp_path / "coverage").mkdir()
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", "import hare_lab, numba"], check=True, cwd=tmp_path, env=env)
+
+
 def test_modules_import_only_what_stands_above_them():
     """The order of the design: a module imports only modules before it in this list."""
     order = [
-        "errors", "machine", "json_lines", "whole_files", "report_base", "yaml_files", "priors", "run", "figures", "texts", "choices",
-        "marks", "tokenizing", "pretrained", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "quality", "coverage",
-        "leakage", "curation", "synthesis", "models", "training", "evaluation", "experiment", "tool_calling", "scale",
+        "errors", "machine", "bars", "json_lines", "whole_files", "report_base", "yaml_files", "priors", "run", "figures", "texts",
+        "choices", "marks", "tokenizing", "pretrained", "corpus", "dedup", "embedding", "clustering", "topics", "diversity", "quality",
+        "coverage", "leakage", "curation", "synthesis", "models", "training", "evaluation", "experiment", "tool_calling", "scale",
     ]  # fmt: skip
 
     above = {name: set(order[:position]) for position, name in enumerate(order)}
@@ -156,6 +163,7 @@ def test_notebooks_are_thin_and_stored_without_outputs():
         (["run", "--profile", "huge"], 'profile "huge" is unknown'),
         (["run", "--only", "99"], "is no notebook's number"),
         (["bench", "speed"], 'no benchmark "speed"'),
+        (["bench", "crawl_pool"], 'no benchmark "crawl_pool"'),
         (["bench", "../hare_lab/cli"], 'no benchmark "../hare_lab/cli"'),
         (["figure", "map", "--run", "no-such-run"], "no run no-such-run"),
         (["run", "--corpus", "nowhere.jsonl"], "no file or folder nowhere.jsonl"),
@@ -211,6 +219,26 @@ def test_what_a_benchmark_lacks_is_bad_input(monkeypatch):
         cli.bench("texts")
 
 
+@pytest.mark.parametrize(("terminal", "told", "shown"), [(True, "", True), (True, "1", False), (False, "", False)])
+def test_a_bar_shows_where_a_person_looks_on_and_nobody_forbids_it(monkeypatch, capsys, terminal, told, shown):
+    monkeypatch.setenv("TQDM_DISABLE", told)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert list(bar([1, 2], told="cleaning", unit="pages", delay=0)) == [1, 2]
+    assert ("cleaning: " in capsys.readouterr().err) is shown
+
+
+def test_a_bar_shows_in_a_notebook(monkeypatch):
+    import tqdm.auto
+    import tqdm.notebook
+
+    made = []
+    fake = type("tqdm", (), {"__init__": lambda self, *_, **how: made.append(how["disable"]), "__module__": "tqdm.notebook"})
+    monkeypatch.setattr(tqdm.auto, "tqdm", fake)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    bar([1], told="x", unit="pages")
+    assert made == [False]
+
+
 def test_no_words_at_all_show_the_help():
     assert "Commands:" in command().stdout
 
@@ -231,7 +259,7 @@ def doctor_where(change, *options):
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        ("KeyboardInterrupt", 130, ""),
+        ("KeyboardInterrupt", 130, "hare-lab: stopped; nothing was written\n"),
         ("BrokenPipeError", 1, ""),
         ("BrokenPipeError(32, 'Broken pipe')", 1, ""),
         ("MemoryError", 2, "hare-lab: the memory ran out; pass --limit to read fewer pages\n"),

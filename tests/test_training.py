@@ -367,7 +367,7 @@ def test_a_budget_beyond_the_data_is_counted_and_said(tokenizer, packed):
     few = training.Packed(packed.stream[: packed.starts[4]], packed.starts[:5], 32)
     report = training.fit(new(tokenizer), {"D1": few}, 10 * 128, settings=TINY)
     assert report.repeats["D1"] == pytest.approx(40 / len(few))
-    assert re.search(r"D1 holds \d+ tokens, fewer than its share of the budget; it was read \d+\.\d times", report.notes[0])
+    assert re.search(r"D1 holds \d+ tokens, fewer than its share of the budget; it was read \d+\.\d\d times", report.notes[0])
 
 
 KILLED = """
@@ -411,10 +411,10 @@ def test_a_stopped_run_keeps_its_place_and_a_finished_one_is_not_done_again(tmp_
 
 def test_a_checkpoint_of_another_run_is_named_by_what_differs(tmp_path, tokenizer, packed):
     training.fit(new(tokenizer), {"D1": packed}, 128, settings=TINY, folder=tmp_path)
-    with pytest.raises(InputError, match="checkpoint of another run: its model is"):
+    with pytest.raises(InputError, match=r"checkpoint of another run, by its model: .* there, .* here;"):
         training.fit(models.build("hare-5m", vocabulary=len(tokenizer)), {"D1": packed}, 128, settings=TINY, folder=tmp_path)
     other = training.Packed(packed.stream[::-1].copy(), packed.starts, 32)
-    with pytest.raises(InputError, match="its data is"):
+    with pytest.raises(InputError, match="by its data: "):
         training.fit(new(tokenizer), {"D1": other}, 128, settings=TINY, folder=tmp_path)
     next(tmp_path.glob("step-*/state.json")).write_text("{")
     with pytest.raises(InputError, match="is damaged"):
@@ -657,7 +657,8 @@ def test_a_job_whose_process_was_killed_is_lost_and_one_that_failed_says_why(tmp
 
 def test_a_killed_job_is_lost_though_its_number_is_anothers_now_or_a_zombies(tmp_path):
     background.Watcher(tmp_path).write("running")  # by this process, which does not hold the folder: a number given anew
-    assert training.Job(tmp_path).status().state == "lost"
+    found = training.Job(tmp_path).status()
+    assert found.state == "lost" and "no checkpoint" in found.message
     with machine.alone(tmp_path):
         assert training.Job(tmp_path).status().state == "running"
     background.Watcher(tmp_path).write("starting")
@@ -708,10 +709,35 @@ def test_the_command_trains_and_says_how_far_it_is(tmp_path, pages, capsys):
     }
     here("--status", "--out", tmp_path / "m")
     assert capsys.readouterr().out.startswith("done: step 8 of 8, 1,024 tokens, loss")
+    here(tmp_path / "pages.jsonl", *sizes, "--out", tmp_path / "m")
+    assert capsys.readouterr().out.startswith("hare-1m was trained already, on 1,024 tokens")
     with pytest.raises(InputError, match="holds a checkpoint of another run"):
         here(tmp_path / "pages.jsonl", *sizes, "--out", tmp_path / "m", "--seed", 9)
     assert training.Job(tmp_path / "m").status().state == "failed"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_ctrl_c_stops_after_the_present_step_and_the_same_command_goes_on(tmp_path, pages, monkeypatch, capsys):
+    from hare_lab import cli
+    from hare_lab.training import background
+
+    def pressed(self, progress):
+        if progress.step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    pages.to_json(tmp_path / "pages.jsonl")
+    words = ["--model", "hare-1m", "--vocabulary", 300, "--context", 32, "--batch", 4, "--tokens", 1000, "--precision", "fp32"]
+    words = [tmp_path / "pages.jsonl", *words, "--out", tmp_path / "m"]
+    monkeypatch.setattr(sys, "argv", ["hare-lab", "train", *map(str, words)])
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as ended:
+        patched.setattr(background.Watcher, "__call__", pressed)
+        cli.main()
+    assert ended.value.code == 130 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert capsys.readouterr().err.endswith(
+        f"hare-lab: stopped at step 3; the same command goes on from the checkpoint in {tmp_path / 'm' / 'checkpoint'}\n"
+    )
+    here(*words)
+    assert "went on from the checkpoint of step 3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

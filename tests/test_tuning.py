@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -168,7 +170,9 @@ def test_tuning_learns_answers_and_leaves_questions_alone(vocabulary):
 
 def test_adapters_learn_with_a_fraction_of_the_numbers(vocabulary):
     examples = [training.Example([10 + n, 20 + n, 100 + n % 2, 2], [False, False, True, True]) for n in range(8)]
-    tuned = training.tune(new(vocabulary), vocabulary, examples, epochs=30, learning_rate=1e-2, settings=TINY, method="lora")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        tuned = training.tune(new(vocabulary), vocabulary, examples, epochs=30, learning_rate=1e-2, settings=TINY, method="lora")
     assert losses(tuned)[-1] < losses(tuned)[0] - 1 and tuned.report.learnt < tuned.report.parameters / 2
 
 
@@ -562,14 +566,41 @@ def command(*words):
 def test_the_command_tunes_a_folder_and_leaves_the_old_one_alone(base, tmp_path, capsys, method):
     file, before = tmp_path / "talks.jsonl", (base / "model.safetensors").read_bytes()
     file.write_text(json.dumps({"messages": TALK}) + "\n", encoding="utf-8")
-    command(file, "--model", base, "--out", tmp_path / "out", "--method", method, "--epochs", 2, "--template", "chatml", "--heldout", 0)
+    command(file, "--model", base, "--out", tmp_path / "out", "--method", method, "--epochs", 1, "--template", "chatml", "--heldout", 0)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["method"] == method and report["model"] == str(base) and report["training"]["finished"]
     model, tokenizer = training.load_model(tmp_path / "out")
     assert tokenizer.chat_template == training.TEMPLATES["chatml"].jinja and isinstance(
         training.reply(model, tokenizer, "hive", tokens=2), str
     )
-    assert "1 conversations in template chatml" in capsys.readouterr().out and (base / "model.safetensors").read_bytes() == before
+    said = capsys.readouterr().out
+    assert said.startswith("1 conversation in template chatml") and ", read 1 time in" in said
+    assert (base / "model.safetensors").read_bytes() == before
+
+
+def test_what_is_bundled_is_for_tools(base, tmp_path):
+    with pytest.raises(InputError, match="add --tools"):
+        command("bundled", "--model", base, "--out", tmp_path / "out")
+
+
+def test_ctrl_c_stops_after_the_present_step_with_a_checkpoint_and_the_same_command_goes_on(base, tmp_path, monkeypatch, capsys):
+    from hare_lab.cli import results
+
+    steps, file = [], tmp_path / "talks.jsonl"
+
+    def pressed(*_):
+        steps.append(1)
+        if len(steps) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    file.write_text((json.dumps({"messages": TALK}) + "\n") * 4, encoding="utf-8")
+    words = [file, "--model", base, "--out", tmp_path / "out", "--epochs", 3, "--batch", 1]
+    with monkeypatch.context() as patched, pytest.raises(results.Stopped, match=r"stopped at step 2; the same command goes on from"):
+        patched.setattr("tqdm.std.tqdm.set_postfix_str", pressed)
+        command(*words)
+    assert not (tmp_path / "out" / "config.json").exists()
+    command(*words)
+    assert "went on from the checkpoint of step 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,16 @@ from hare_lab.cli.figure import figure
 from hare_lab.cli.leakage import leakage
 from hare_lab.cli.map import map_
 from hare_lab.cli.options import Several
-from hare_lab.cli.results import remedy
+from hare_lab.cli.results import Stopped, remedy
 from hare_lab.cli.run import run
 from hare_lab.cli.score import score
 from hare_lab.cli.synthesize import synthesize
 from hare_lab.cli.train import train
 from hare_lab.cli.tune import tune
 from hare_lab.errors import InputError
+
+INTERRUPTED = 130  # the status of what Ctrl-C ended
+GO_ON = frozenset({"run", "synthesize", "train", "tune", "experiment"})  # keep what is finished; the others write all at their end
 
 app = typer.Typer(
     add_completion=False,
@@ -63,12 +66,17 @@ app.command()(doctor)
 
 
 def main() -> None:
-    """Entry point: every bad input is one sentence on standard error and exit status 2; Ctrl-C is exit status 130."""
+    """Entry point: every bad input is one sentence on standard error and exit status 2; so is Ctrl-C, with status 130."""
     # Threads that wait in turning loops starve each other where anything else runs on the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], prog_name="hare-lab", standalone_mode=False))
+        status = app(sys.argv[1:] or ["--help"], prog_name="hare-lab", standalone_mode=False)
+        if status == INTERRUPTED:
+            _fail(_interrupted(next((word for word in sys.argv[1:] if not word.startswith("-")), "")), status)
+        sys.exit(status)
+    except Stopped as stopped:
+        _fail(str(stopped), INTERRUPTED)
     except InputError as error:
         if debug:
             raise
@@ -95,10 +103,17 @@ def _usage(error: typer.TyperException) -> str:
     return f"{error.format_message().rstrip('.')}; `{command} --help` lists what can be given"
 
 
-def _fail(sentence: str) -> None:
+def _interrupted(command: str) -> str:
+    """What Ctrl-C left of a command."""
+    if command in GO_ON:
+        return "stopped; what was finished is kept, and the same command goes on from there"
+    return "stopped" if command == "bench" else "stopped; nothing was written"
+
+
+def _fail(sentence: str, status: int = 2) -> None:
     sys.stderr.write(f"hare-lab: {' '.join(sentence.split())}\n")
     try:
         sys.stdout.flush()
     except OSError:  # else Python tries once more as it ends, and its own status takes the place of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(2)
+    sys.exit(status)

@@ -15,7 +15,7 @@ from hare_lab.errors import InputError
 def bench(name: Annotated[str, typer.Argument(help="One of the files in benchmarks/, without .py.")]) -> None:
     """Run one benchmark; its table lands in benchmarks/results/."""
     folder = Path(__file__).resolve().parents[2] / "benchmarks"
-    known = sorted(p.stem for p in folder.glob("[a-z]*.py"))
+    known = sorted(p.stem for p in folder.glob("[a-z]*.py") if "__main__" in p.read_text(encoding="utf-8"))  # the others are their parts
     if name not in known:
         raise InputError(f'no benchmark "{name}"; there are {", ".join(known) or "none here: they come with a checkout of the project"}')
     sys.path.insert(0, str(folder))

@@ -17,7 +17,7 @@ def curate(
     corpus: Corpus,
     out: Annotated[Path, typer.Option(help="Parquet file for the chosen pages.")],
     priors: PriorsFile = None,
-    tokens: Annotated[int | None, typer.Option(help="Budget of the set (default: the priors').")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Budget of the set (default: the priors', or all there is).")] = None,
     method: Annotated[str, typer.Option(help="priors, or a published method: docs/curation.md lists them.")] = "priors",
     engine: Annotated[str, typer.Option(help="local; ray comes with a later version.")] = "local",
     seed: Seed = 0,
@@ -39,8 +39,10 @@ def curate(
         raise InputError(f"--method {method} is unknown; choose one of {', '.join(curation.METHODS)}")
     with result_file(out, "choices.parquet", "removed.parquet", "card.md") as (chosen, report, choices, removed, card):
         statement = statements.load(priors) if priors else statements.default()
-        ready = prepare_corpus(corpus, statement, seed=seed, limit=limit, column=column, model=model)
-        found = curation.curate(ready.pages, ready.vectors, statement, taxonomy=ready.taxonomy, budget=tokens, method=method, seed=seed)
+        ready = prepare_corpus(corpus, statement, seed=seed, limit=limit, column=column, model=model, budget=tokens)
+        have = sum(ready.pages["tokens"])
+        budget = tokens or min(statement.tokens, have)
+        found = curation.curate(ready.pages, ready.vectors, statement, taxonomy=ready.taxonomy, budget=budget, method=method, seed=seed)
         pages = found.pages(ready.pages)
         datasets.disable_progress_bars()  # the files are written in no time
         pages.to_parquet(chosen)
@@ -52,7 +54,12 @@ def curate(
         steps = {name: plain(step.to_dict()) for name, step in ready.steps.items()}
         report.write_text(json.dumps({**found.report.to_dict(), "steps": steps}, ensure_ascii=False, indent=2), encoding="utf-8")
     beside = "what became of each page that could be chosen (.choices.parquet) and of each row before that (.removed.parquet)"
-    say(f"{found.report.summary()}\nResults: {out}; beside it {beside}, .card.md and .report.json")
+    few = (
+        f" The priors ask for {statement.tokens:,} tokens; all pages together have {have:,}."
+        if budget < (tokens or statement.tokens)
+        else ""
+    )
+    say(f"{found.report.summary()}{few}\nResults: {out}; beside it {beside}, .card.md and .report.json")
 
 
 def _checked(out: Path, tokens: int | None, engine: str) -> None:

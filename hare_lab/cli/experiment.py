@@ -37,7 +37,8 @@ def experiment(
             say(f"  {row.state:<8} {row.arm}, seed {row.seed}" + (f": {row.bits_per_byte:.4f} bits per byte" if row.looks else ""))
     elif cancel:
         module.cancel(out)
-        say(f"It stops after its present step; `hare-lab experiment {plan} --out {out}` goes on from there")
+        told = "It stops after its present step, or once a cell that is being scored is done"
+        say(f"{told}; `hare-lab experiment {plan} --out {out}` goes on from there")
     elif background:
         say(f"Started as process {module.launch(plan, out, workers=workers)}; `--status` says how far it is, `--cancel` stops it")
     else:

@@ -7,18 +7,20 @@ import fcntl
 import glob
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hare_lab.bars import bar
 from hare_lab.errors import InputError
 from hare_lab.machine import alive
 
 if TYPE_CHECKING:
     from hare_lab.corpus import Loaded
-    from hare_lab.training import Progress
+    from hare_lab.training import Progress, TrainingReport
 
 
 def say(line: str) -> None:
@@ -26,17 +28,58 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+def times(number: float) -> str:
+    return f"{number:g} time{'' if number == 1 else 's'}"
+
+
+class Stopped(Exception):
+    """Ctrl-C ended a command in good order; the sentence says where it stands and how to go on."""
+
+
 @contextmanager
-def steps_bar(told: str) -> Iterator[Callable[[Progress], None]]:
-    """A bar of a training's steps with its loss, where a person looks on; what it gives is the training's `watch`."""
-    from tqdm.auto import tqdm
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Once training has begun, Ctrl-C asks it to stop after its present step, and a second one ends it at once.
 
-    with tqdm(unit=" steps", desc=told, disable=None) as bar:
+    What it gives is called after each step, and says whether to stop.
+    """
+    begun = pressed = False
 
-        def watch(progress: Progress) -> None:
-            bar.total = progress.steps
-            bar.update(progress.step - bar.n)
-            bar.set_postfix_str(f"loss {progress.loss:.3f}")
+    def asked(*_: object) -> None:
+        nonlocal pressed
+        signal.signal(signal.SIGINT, before)
+        if not begun:
+            raise KeyboardInterrupt
+        pressed = True
+        sys.stderr.write("\nStopping after this step; Ctrl-C again stops at once and keeps no checkpoint of it\n")
+
+    def stop() -> bool:
+        nonlocal begun
+        begun = True
+        return pressed
+
+    before = signal.signal(signal.SIGINT, asked)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def where_it_stopped(report: TrainingReport, out: Path) -> str:
+    from hare_lab.training import CHECKPOINTS
+
+    return f"stopped at step {report.steps:,}; the same command goes on from the checkpoint in {out / CHECKPOINTS}"
+
+
+@contextmanager
+def steps_bar(told: str) -> Iterator[Callable[[Progress], bool]]:
+    """A bar of a training's steps with its loss, where a person looks on; what it gives is the training's `watch`, which Ctrl-C stops."""
+    with stoppable() as stop, bar(told=told, unit="steps", delay=0, leave=True) as shown:
+
+        def watch(progress: Progress) -> bool:
+            shown.total = progress.steps
+            shown.update(progress.step - shown.n)
+            shown.set_postfix_str(f"loss {progress.loss:.3f}")
+            return stop()
 
         yield watch
 

@@ -24,7 +24,7 @@ def run(
 ) -> None:
     """Run the notebooks in order, into runs/NAME."""
     from hare_lab.corpus.files import expand
-    from hare_lab.run import notebooks, open_run
+    from hare_lab.run import executed_otherwise, notebooks, open_run
 
     if corpus == "-":
         raise InputError("--corpus - can't be: notebooks don't share the standard input; save it to a file and give that")
@@ -43,12 +43,16 @@ def run(
         began = time.perf_counter()
         this.execute(notebook)
         say(f"      done in {time.perf_counter() - began:.0f} s")
+    others = executed_otherwise(this)
     minutes = (time.perf_counter() - start) / 60
     this.record("run", {"notebooks": [n.name for n in chosen], "profile": profile, "minutes": round(minutes, 2), "peak_gib": _peak()})
     say(f"\nFinished in {minutes:.1f} minutes. Where to look:")
     for figure in sorted((this.folder / "figures").glob("*.html")):
         say(f"  {figure}")
     say(f"  {this.folder / 'notebooks'}  (the executed notebooks)\n  {this.folder / 'manifest.json'}  (what was made from what)")
+    if others:
+        what, numbers = " and ".join(dict.fromkeys(name for names in others.values() for name in names)), ",".join(others)
+        say(f"Of other {what}, and left as they were: notebooks {numbers}; give the same command with `--only {numbers}` to run them again")
 
 
 def _peak() -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hare_lab.cli.options import EPOCHS
-from hare_lab.cli.results import results, say, steps_bar
+from hare_lab.cli.results import Stopped, results, say, steps_bar, times, where_it_stopped
 from hare_lab.errors import InputError
 
 
@@ -77,6 +77,8 @@ def tune_tools(
             known, tokenizer, registry, requests, pages=pages, epochs=often, least=least, learning_rate=rate, method=method, seed=seed,
             out=out, watch=watch,
         )  # fmt: skip
+    if not tuned.report.finished:
+        raise Stopped(where_it_stopped(tuned.report.training, out))
     if len({request.call is None for request in validation}) == 2:
         caller = caller.with_abstention(validation)
     with results(out) as folder:
@@ -85,7 +87,7 @@ def tune_tools(
         (folder / "report.json").write_text(json.dumps(tuned.report.to_dict(), indent=1), encoding="utf-8")
     run = tuned.report.training
     turns = readings(len(requests), often, least)
-    learnt = f"read {turns:,} times, loss {run.first_loss:.3f} to {run.last_loss:.3f} in {run.seconds:.0f} s"
+    learnt = f"read {times(turns)}, loss {run.first_loss:.3f} to {run.last_loss:.3f} in {run.seconds:.0f} s"
     again = f"`hare-lab evaluate {out} --tools {source} --out FOLDER` asks it"
     say(f"{len(requests):,} requests for {len(registry)} functions: {learnt}\nResults in {out}; {again}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hare_lab.cli.options import Column, Limit, PriorsFile, Seed
-from hare_lab.cli.results import results, say
+from hare_lab.cli.results import Stopped, results, say, stoppable, where_it_stopped
 from hare_lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, 
     watcher = Watcher(out)
     if watcher.main:
         (out / CANCEL).unlink(missing_ok=True)
-    with watcher, tqdm(total=tokens, unit=" tokens", desc=model, disable=None if watcher.main else True) as bar:
+    with watcher, stoppable() as stop, tqdm(total=tokens, unit=" tokens", desc=model, disable=None if watcher.main else True) as bar:
 
         def watch(progress: training.Progress) -> bool:
             bar.update(progress.tokens - bar.n)
             bar.set_postfix_str(f"loss {progress.loss:.3f}, {progress.utilisation:.0%} of peak")
-            return watcher(progress)
+            return watcher(progress) or stop()
 
         try:
             trained = training.train(parts, model, tokens, out=out, settings=how, priors=priors, watch=watch, **more)
@@ -102,17 +102,22 @@ def _train(parts: dict[str, Any], model: str, tokens: int, out: Path, how: Any, 
         return ""
     if not report.finished:
         watcher.write("cancelled", "stopped when asked; the same command goes on from its checkpoint")
-        return f"Stopped at step {report.steps:,}; the same command goes on from the checkpoint in {out / training.CHECKPOINTS}"
+        if stop():
+            raise Stopped(where_it_stopped(report, out))
+        return f"It {where_it_stopped(report, out)}"
     with results(out) as folder:
         trained.save(folder)
         (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
-    watcher.done(report)
+    losses = f"loss {report.first_loss:.3f} to {report.last_loss:.3f}"
+    speed = f"{report.tokens_per_second:,.0f} tokens a second in {report.precision}, {report.utilisation:.0%} of the machine's peak"
     lines = [
-        f"{model}: {report.tokens:,} tokens in {report.seconds:.0f} s, loss {report.first_loss:.3f} to {report.last_loss:.3f} "
-        f"({report.tokens_per_second:,.0f} tokens a second in {report.precision}, {report.utilisation:.0%} of the machine's peak)",
+        f"{model}: {report.tokens:,} tokens in {report.seconds:.0f} s, {losses} ({speed})"
+        if watcher.progress
+        else f"{model} was trained already, on {report.tokens:,} tokens, {losses}; nothing was left to do",
         *report.notes,
         f"Results in {out}: model.safetensors, config.json, tokenizer.json, README.md, report.json",
     ]
+    watcher.done(report)
     return "\n".join(lines)
 
 

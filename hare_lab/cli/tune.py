@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hare_lab.cli.options import EPOCHS, Limit, Seed
-from hare_lab.cli.results import results, say, steps_bar
+from hare_lab.cli.results import Stopped, results, say, steps_bar, times, where_it_stopped
 from hare_lab.errors import InputError
 
 
@@ -57,6 +57,8 @@ def tune(
     deaf = next((name for name, given in (chat if tools else {"functions": functions is not None}).items() if given), None)
     if deaf:
         raise InputError(f"--{deaf} says nothing {'with' if tools else 'without'} --tools; leave one of the two out")
+    if data == "bundled" and not tools:
+        raise InputError("bundled is what --tools learns from; add --tools, or give a JSON-lines file of conversations")
     if tools:
         from hare_lab.cli.tools import tune_tools
 
@@ -80,13 +82,16 @@ def tune(
             learning_rate=rate, settings=settings, method=picked, out=out, name=model, seed=seed, watch=watch,
         )  # fmt: skip
     report = tuned.report
+    if not report.finished:
+        raise Stopped(where_it_stopped(report.training, out))
     with results(out) as folder:
         tuned.save(folder)
         (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
     run = report.training
     held = f", held out {run.heldout_loss:.3f}" if run.heldout_loss is not None else ""
+    talk = "conversation" if report.examples == 1 else "conversations"
     lines = [
-        f"{report.examples:,} conversations in template {chosen}, {report.answers:,} answer tokens, read {often:g} times in "
+        f"{report.examples:,} {talk} in template {chosen}, {report.answers:,} answer tokens, read {times(often)} in "
         f"{run.seconds:.0f} s: loss {run.first_loss:.3f} to {run.last_loss:.3f}{held}",
         *([f"{report.too_long:,} left out, longer than {report.context} tokens"] if report.too_long else []),
         *run.notes,

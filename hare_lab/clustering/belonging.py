@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from hare_lab.bars import bar
 from hare_lab.clustering import neighbours
 
 LEAST_STRENGTH = 0.5  # most of the neighbourhood
@@ -90,7 +90,7 @@ def voted(vectors: np.ndarray, rows: np.ndarray, old: np.ndarray, found: Found) 
     nearest = np.empty(len(rows), np.int32)
     strength = np.empty(len(rows), np.float32)
     layout = np.empty((len(rows), 2), np.float32)
-    for start in tqdm(range(0, len(rows), BLOCK), desc="assigning pages", disable=len(rows) <= 4 * BLOCK):
+    for start in bar(range(0, len(rows), BLOCK), told="assigning pages", unit="blocks"):
         block = slice(start, start + BLOCK)
         indices, similarities = neighbours.nearest(neighbours.unit(neighbours.unit(vectors[rows[block]]) - middle), points, k)
         unknown = np.unique(indices[np.isnan(far[indices])])

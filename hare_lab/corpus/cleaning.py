@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
-from tqdm.auto import tqdm
 
+from hare_lab.bars import bar
 from hare_lab.corpus import scrub
 from hare_lab.corpus.language import detect
 from hare_lab.corpus.pages import removed_table, text_hash, with_columns
@@ -121,7 +121,7 @@ def clean(pages: Dataset, priors: Priors) -> Cleaned:
     kept: list[int] = []
     gone: list[tuple[int, str, str]] = []
     found: list[tuple[str, float]] = []
-    for number, source in enumerate(tqdm(sources, total=len(pages), desc="clean", delay=2, leave=False)):
+    for number, source in enumerate(bar(sources, told="clean", unit="pages", total=len(pages), delay=2)):
         cleaned, counted = scrub.scrub(texts[number], priors.cleaning, repeated.get(source, frozenset()))
         language, confidence = detect(cleaned)
         reason, detail = _verdict(cleaned, counted, language, confidence, priors)

@@ -134,7 +134,7 @@ def _remember(path: Path, pool: list[dict[str, Any]]) -> None:
 def _read_side_by_side(names: list[str]) -> dict[str, list[dict[str, Any]]]:
     """The pages of each package; those of `APART` are read by a process of their own, or here where that comes to nothing."""
     apart = [name for name in names if name in APART]
-    words = [sys.executable, "-c", "import sys; from hare_lab.corpus import demo; demo.tell(sys.argv[1:])", *apart]
+    words = [sys.executable, "-P", "-c", "import sys; from hare_lab.corpus import demo; demo.tell(sys.argv[1:])", *apart]
     with tempfile.TemporaryFile("w+", encoding="utf-8") as told:
         helper = subprocess.Popen(words, stdout=told, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         try:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from hare_lab.corpus.compressed import COMPRESSED, open_plain
 from hare_lab.errors import InputError
+from hare_lab.json_lines import fault
 
 Row = tuple[str, dict[str, Any]]
 PROBLEM = "__problem__"  # the field under which a row carries what is wrong with it
@@ -160,8 +161,7 @@ def _json_rows(lines: Iterable[bytes], name: str, path: str) -> Iterator[Row]:
                 value = json.loads(row["text"])
                 row = value if isinstance(value, dict) else {**row, PROBLEM: Problem("not a JSON object", f"{where}: not a JSON object")}
             except (ValueError, RecursionError) as error:  # ValueError: not JSON, or a number of more than 4,300 digits
-                what = "nested too deep" if isinstance(error, RecursionError) else getattr(error, "msg", "a number is too long")
-                row[PROBLEM] = Problem("not JSON", f"{where}: not valid JSON ({what})")
+                row[PROBLEM] = Problem("not JSON", f"{where}: not valid JSON ({fault(error)})")
         broken += isinstance(row.get(PROBLEM), Problem)
         if broken == read == 20:
             raise InputError(f"{path}: none of its first 20 lines is a JSON object; is it JSON lines?")
@@ -263,9 +263,11 @@ def _text(path: Path, name: str) -> Iterator[Row]:
     with open_plain(path) as file:
         raw = file.read()
     where = f"{name} row 0"
-    if b"\x00" in raw[:4096]:
-        raise InputError(f"{path}: its name says plain text, but it holds binary data; is it what its name says?")
-    yield where, _decoded(raw, where)
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    row = {"text": raw.decode("utf-16", "replace")} if wide else _decoded(raw, where)
+    if "\x00" in row["text"][:4096]:
+        row = {"text": "", PROBLEM: Problem("binary data", f"{where}: its name says plain text, but it holds binary data")}
+    yield where, row
 
 
 def _html(path: Path, name: str) -> Iterator[Row]:
@@ -276,7 +278,9 @@ def _html(path: Path, name: str) -> Iterator[Row]:
         raw = file.read()
     where = f"{name} row 0"
     if b"<" not in raw:
-        raise InputError(f"{path}: its name says HTML, but it holds no tag; is it what its name says?")
+        words = Problem("no HTML", f"{where}: its name says HTML, but it holds no tag")
+        yield where, {"text": "", **({PROBLEM: words} if raw.strip() else {})}
+        return
     document = trafilatura.bare_extraction(raw, include_comments=False, with_metadata=True)
     found = document.as_dict() if document else {}
     if not found.get("text"):

@@ -2,7 +2,8 @@
 
 A source is a path (JSON lines, Parquet, Arrow, CSV, plain text or HTML, each also compressed), a folder or glob of such
 files, `-` for standard input, `hf:owner/name` for a Hugging Face dataset, `demo` for the bundled corpus, or rows in memory.
-A row that can't be used is kept aside with its reason; a file that can't be used is an error that names it.
+A row that can't be used is kept aside with its reason, be it a line or a file that is one text; a file of many rows that can't be used
+is an error that names it.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from hare_lab.bars import bar
 from hare_lab.dedup.keep import Claim, claim, priority
 from hare_lab.dedup.report import Duplicates, checked, duplicates, share
 from hare_lab.dedup.words import WordHashes, distinct, jaccard, shingles
@@ -83,7 +83,7 @@ def minhash(texts: list[str], seed: int) -> np.ndarray:
 
     hashes = WordHashes()
     signatures = np.empty((len(texts), SIGNATURE), np.uint32)
-    for low in tqdm(range(0, len(texts), BATCH), desc="near copies", delay=3, leave=False):
+    for low in bar(range(0, len(texts), BATCH), told="near copies", unit="batches"):
         flat, bounds = shingles(texts[low : low + BATCH], SHINGLE, hashes)
         digests = RMinHash.digest_matrix_from_flat_token_hashes(flat, bounds.astype(np.uint64), SIGNATURE, seed)
         signatures[low : low + BATCH] = digests.to_rows()

@@ -15,8 +15,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from hare_lab.bars import bar
 from hare_lab.dedup.keep import Claim, claim, priority
 from hare_lab.dedup.report import Duplicates, checked, duplicates, share
 from hare_lab.dedup.words import words
@@ -126,7 +126,7 @@ def _claimed(vectors: np.ndarray, telling: Telling, threshold: float) -> tuple[n
     keeper, similarity = np.arange(n), np.ones(n)
     homes = _homes(vectors)
     residents: defaultdict[int, list[int]] = defaultdict(list)  # neighbourhood -> the pages kept in it
-    for low in tqdm(range(0, n, BLOCK), desc="semantic copies", delay=3, leave=False):
+    for low in bar(range(0, n, BLOCK), told="semantic copies", unit="blocks"):
         rows = np.arange(low, min(low + BLOCK, n))
         later, earlier, cosine = _close_to_kept(vectors, rows, homes, residents)
         later, earlier, alike = _copies(later, earlier, cosine, telling, threshold)

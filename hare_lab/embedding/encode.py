@@ -236,14 +236,14 @@ def _blocks(
     texts: list[str], numbers: NDArray[np.int64], todo: NDArray[np.int64], source: Source
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_], float]]:
     """Embed `todo`, longest texts first, in blocks of about `BLOCK_SECONDS`: rows, unit vectors, cut or not, seconds."""
-    from tqdm.auto import tqdm
+    from hare_lab.bars import bar
 
     if not len(todo):
         return
     encode = source.encoder()
     order = todo[np.argsort([-len(texts[i]) for i in todo], kind="stable")]
     size, start = FIRST_BLOCK, 0
-    with tqdm(total=len(order), desc="embedding", unit="page", delay=3) as bar:
+    with bar(told="embedding", unit="pages", total=len(order), leave=True) as shown:
         while start < len(order):
             rows = order[start : start + size]
             began = time.perf_counter()
@@ -251,7 +251,7 @@ def _blocks(
             block = unit_rows(block, lambda row, rows=rows: f"the model's vector of row {numbers[rows[row]]}")  # type: ignore[misc]
             spent = time.perf_counter() - began
             yield rows, block, cut, spent
-            bar.update(len(rows))
+            shown.update(len(rows))
             start += len(rows)
             size = int(np.clip(len(rows) / spent * BLOCK_SECONDS, 16, LARGEST_BLOCK))
 

@@ -206,7 +206,8 @@ def _evaluate(model: LanguageModel, names: list[str], manager: Any, shots: int |
     from lm_eval.models.huggingface import HFLM
 
     engine = HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=BATCH, max_length=model.context)
-    with patch("lm_eval.evaluator.add_env_info", lambda results: None):  # it asks pip for its list each time: seconds, for a note
+    note = "lm_eval.evaluator."  # it asks pip for its list each time, which takes seconds, and git, which complains where there is none
+    with patch(f"{note}add_env_info", lambda results: None), patch(f"{note}get_git_commit_hash", lambda: None):
         return simple_evaluate(
             model=engine, tasks=names, task_manager=manager, num_fewshot=shots, limit=limit, bootstrap_iters=0 if shots is None else 1_000,
             random_seed=seed, numpy_random_seed=seed, torch_random_seed=seed, fewshot_random_seed=seed,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from hare_lab.bars import bar
 from hare_lab.errors import InputError
 from hare_lab.pretrained import open_pretrained
 from hare_lab.tokenizing import ids_of
@@ -158,12 +158,12 @@ def log_likelihoods(
     order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))  # the longest first: a lack of memory shows at once
     vocabulary = model.model.get_input_embeddings().num_embeddings
     budget = max(1, min(MOST_TOKENS, BATCH // vocabulary))
-    with torch.inference_mode(), tqdm(total=len(order), desc=what, delay=3, leave=False) as bar:
+    with torch.inference_mode(), bar(told=what, unit="texts", total=len(order)) as shown:
         while order:
             count = max(1, budget // max(1, len(sequences[order[0]])))
             rows, order = order[:count], order[count:]
             found[rows] = _batch(model, [sequences[i] for i in rows], [skip[i] for i in rows])
-            bar.update(len(rows))
+            shown.update(len(rows))
     return found
 
 

@@ -50,7 +50,7 @@ def launch(plan: str | Path | Plan, out: str | Path, *, runs: str | Path | None 
         for old in (STATUS, CANCEL):
             (folder / old).unlink(missing_ok=True)
         file = folder / PLAN if isinstance(plan, Plan) else Path(plan)
-        words = [sys.executable, "-m", "hare_lab.cli", "experiment", str(file.resolve()), "--out", str(folder.resolve())]
+        words = [sys.executable, "-P", "-m", "hare_lab.cli", "experiment", str(file.resolve()), "--out", str(folder.resolve())]
         words += ["--workers", str(workers)]
         with (folder / "log.txt").open("a", encoding="utf-8") as log:
             process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=env)
@@ -78,15 +78,20 @@ def status(out: str | Path) -> Status:
         return Status("failed", message=_last_words(folder))
     told = json.loads((folder / STATUS).read_text(encoding="utf-8"))
     found = Status(**{key: told[key] for key in Status.__dataclass_fields__ if key in told})
+    if found.state == "running" and running and (folder / CANCEL).exists():
+        return replace(found, message="asked to stop")
     if found.state == "running" and not running:
         return replace(
-            found, state="lost", message="its process has ended without a word; start it again to go on from the last checkpoint"
+            found,
+            state="lost",
+            message="its process has ended without a word; start it again: what is done stays, and what has a checkpoint goes on",
         )
     return found
 
 
 def cancel(out: str | Path) -> None:
-    """Ask an experiment that runs, or is starting, to stop after its present step; it goes on from there when it is started again.
+    """Ask an experiment that runs, or is starting, to stop after its present step, or once the cell that it scores is done; it goes on
+    from there when it is started again.
 
     Raises
     ------

@@ -116,6 +116,9 @@ def conduct(
                     side_by_side(material, folder, count, status, cancel=folder / CANCEL, leak_test=leak_test)
                 else:
                     work(material, folder, status, leak_test=leak_test)
+        except KeyboardInterrupt:
+            status.write("cancelled", "stopped by hand; start it again: what is done stays, and what has a checkpoint goes on")
+            raise
         except BaseException as error:
             status.write("failed", str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}")
             raise

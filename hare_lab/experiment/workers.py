@@ -18,6 +18,7 @@ from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hare_lab.bars import no_bars
 from hare_lab.errors import InputError
 from hare_lab.experiment.cells import LeakTest, cell_folder, finished, run_cell, settings_of
 from hare_lab.experiment.plan import Arm, Plan
@@ -117,8 +118,9 @@ def side_by_side(shared: Material, folder: Path, count: int, tell: Tell, *, canc
     pairs = [context.Pipe() for _ in range(count)]
     processes = [context.Process(target=_worker, args=(theirs, folder, cancel), daemon=True) for _, theirs in pairs]
     try:
-        for process in processes:
-            process.start()
+        with no_bars():  # several would be written over each other
+            for process in processes:
+                process.start()
         for _, theirs in pairs:
             theirs.close()  # so that a worker's end is the end of its line
         lines: dict[Any, Any] = {ours: process for (ours, _), process in zip(pairs, processes, strict=True)}

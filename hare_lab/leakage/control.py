@@ -109,7 +109,8 @@ def _stream(tokenizer: Any, texts: Sequence[str]) -> np.ndarray:
 def _train(model: Any, streams: Sequence[np.ndarray], shares: Sequence[float], steps: int, rng: np.random.Generator) -> None:
     """AdamW over random stretches of the streams, each batch line from one of them by its share."""
     import torch
-    from tqdm.auto import tqdm
+
+    from hare_lab.bars import bar
 
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=0.1)
@@ -117,7 +118,7 @@ def _train(model: Any, streams: Sequence[np.ndarray], shares: Sequence[float], s
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda at: min((at + 1) / warm, 0.5 * (1 + np.cos(np.pi * at / max(1, steps))) + 0.02)
     )
-    for _ in tqdm(range(steps), desc="control", delay=3, leave=False):
+    for _ in bar(range(steps), told="control", unit="steps"):
         which = rng.choice(len(streams), BATCH, p=shares)
         at = [int(rng.integers(len(streams[side]) - CONTEXT)) for side in which]
         rows = torch.from_numpy(np.stack([streams[side][start : start + CONTEXT] for side, start in zip(which, at, strict=True)])).long()

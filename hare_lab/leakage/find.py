@@ -107,7 +107,7 @@ def by_words(texts: Sequence[str], forms: Forms, n: int, hashes: WordHashes) -> 
 
     An item is searched for in each of its forms; the share counts question and answer only, as `ngrams.shares` does.
     """
-    from tqdm.auto import tqdm
+    from hare_lab.bars import bar
 
     index = edited.SeedIndex(forms, hashes)
     runs = RunIndex(forms, n)
@@ -115,7 +115,7 @@ def by_words(texts: Sequence[str], forms: Forms, n: int, hashes: WordHashes) -> 
     known = keys[forms.kinds[owner] == TOLD]
     found: list[pd.DataFrame] = []
     repeated = np.zeros(len(texts))
-    for low in tqdm(range(0, len(texts), BATCH), desc="leakage", delay=3, leave=False):
+    for low in bar(range(0, len(texts), BATCH), told="leakage", unit="batches"):
         pages = sequences(texts[low : low + BATCH], hashes)
         found += [_copied(pages, runs, index.weight, low), _changed(pages, index, low)]
         keys, starts = pages.runs(n)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
+from hare_lab.bars import bar
 from hare_lab.errors import InputError
 from hare_lab.pretrained import open_pretrained
 
@@ -46,7 +46,7 @@ def load_classifier(name: str, *, top: float = 5.0) -> Classifier:
     def grade(texts: Sequence[str]) -> Floats:
         order = np.argsort([len(text) for text in texts], kind="stable")  # pages of like length together: little padding
         found = np.zeros(len(texts))
-        for start in tqdm(range(0, len(texts), _BATCH), desc="classifier", delay=3, leave=False):
+        for start in bar(range(0, len(texts), _BATCH), told="classifier", unit="batches"):
             rows = order[start : start + _BATCH]
             batch = tokenizer([texts[i] for i in rows], truncation=True, max_length=longest, padding=True, return_tensors="pt")
             with torch.inference_mode():

@@ -9,9 +9,21 @@ new one. `manifest.json` is assembled from the entries.
     pages, removed = run.make(("pages", "removed"), lambda: clean(raw), inputs=["raw"], code=["corpus"])
 """
 
-from hare_lab.run.execution import notebooks
+from hare_lab.run.execution import executed_otherwise, notebooks
 from hare_lab.run.folder import MAKERS, Entry, Run, open_run, read_run, runs_folder
 from hare_lab.run.keys import provenance
 from hare_lab.run.profiles import PROFILES, Profile
 
-__all__ = ["MAKERS", "PROFILES", "Entry", "Profile", "Run", "notebooks", "open_run", "provenance", "read_run", "runs_folder"]
+__all__ = [
+    "MAKERS",
+    "PROFILES",
+    "Entry",
+    "Profile",
+    "Run",
+    "executed_otherwise",
+    "notebooks",
+    "open_run",
+    "provenance",
+    "read_run",
+    "runs_folder",
+]

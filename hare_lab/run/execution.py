@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hare_lab.bars import no_bars
 from hare_lab.errors import InputError
+from hare_lab.report_base import plain
 from hare_lab.run.keys import PACKAGE
+from hare_lab.run.storage import write_json
 
 if TYPE_CHECKING:
     from hare_lab.run.folder import Run
 
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 STATEMENT = "priors.yaml"  # the run's priors, in its folder
+EXECUTED = "executed.json"  # under which settings each notebook was last executed, so that a page of other priors is told from one of these
 log = logging.getLogger(__name__)
 
 
@@ -46,7 +49,7 @@ def execute(run: Run, notebook: Path, profile: str | None = None) -> Path:
     for noisy in ("papermill", "asyncio"):  # a failed cell is raised below; what they log besides is Ctrl-C, at length
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
-        with _no_bars():
+        with no_bars():  # a stored page would keep one as it stood when it was last drawn
             papermill.execute_notebook(
                 notebook, aside, parameters, cwd=notebook.parent, progress_bar=False, kernel_name="python3",
                 extra_arguments=["--log-level=50"],  # ipykernel warns that it talks over TCP to itself, and of every Ctrl-C
@@ -55,20 +58,31 @@ def execute(run: Run, notebook: Path, profile: str | None = None) -> Path:
         aside.replace(out / notebook.name)
         what = error.evalue if error.ename.endswith(("InputError", "MissingArtifactError")) else f"{error.ename}: {error.evalue}"
         raise InputError(f"{notebook.name}, cell {error.exec_count}: {what}") from error
-    _sign(aside)
-    aside.replace(out / notebook.name)
+    else:
+        _sign(aside)
+        aside.replace(out / notebook.name)
+    finally:  # Ctrl-C leaves no half of a page
+        aside.unlink(missing_ok=True)
+    write_json(run.folder / EXECUTED, {**_executed(run), notebook.name[:2]: _settings(run, parameters["profile"])})
     return out / notebook.name
 
 
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """A stored page would keep a progress bar as it stood when it was last drawn."""
-    before = os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop("TQDM_DISABLE") if before is None else os.environ.update(TQDM_DISABLE=before)
+def executed_otherwise(run: Run) -> dict[str, list[str]]:
+    """The numbers of the notebooks that were last executed in the run under other settings than its own, and which settings differ."""
+    own = _settings(run, run.profile.name)
+    differ = {number: [name for name, value in own.items() if known.get(name) != value] for number, known in _executed(run).items()}
+    return {number: names for number, names in sorted(differ.items()) if names}
+
+
+def _executed(run: Run) -> dict[str, dict[str, Any]]:
+    file = run.folder / EXECUTED
+    found: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return found
+
+
+def _settings(run: Run, profile: Any) -> dict[str, Any]:
+    stated = json.dumps(plain(run.priors.to_dict()), sort_keys=True)
+    return {"priors": hashlib.sha256(stated.encode()).hexdigest()[:16], "corpus": run.corpus, "seed": run.seed, "profile": profile}
 
 
 def _sign(notebook: Path) -> None:

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from hare_lab.bars import bar
 from hare_lab.errors import InputError
 from hare_lab.synthesis.backends.base import Backend
 from hare_lab.synthesis.filters import Context, Thresholds, judge, measure, twins
@@ -220,7 +220,7 @@ def _answers(asked: Sequence[Request], backend: Backend, seed: int) -> list[Samp
 
 def _all(asked: Sequence[Request], backend: Backend) -> list[str]:
     replies = [""] * len(asked)
-    for place, reply in tqdm(backend.replies(asked), total=len(asked), desc="replies", delay=3, leave=False):
+    for place, reply in bar(backend.replies(asked), told="replies", unit="replies", total=len(asked)):
         replies[place] = reply
     return replies
 

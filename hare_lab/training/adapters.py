@@ -6,6 +6,7 @@ memory of training falls to a fraction. New tokens' rows are learnt too: an adap
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +23,8 @@ def adapted(model: Any, new: Sequence[int], seed: int) -> Iterator[int]:
     model's own weights. What it gives is how many numbers of the tables stay as they are though they have a gradient, which is 0."""
     from peft import LoraConfig, get_peft_model
 
-    with drawn_by(seed):
+    with drawn_by(seed), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*is_gradient_checkpointing", FutureWarning)  # peft asks transformers under the old name
         wrapped = get_peft_model(
             model, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear", bias="none", task_type="CAUSAL_LM")
         )

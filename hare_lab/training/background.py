@@ -86,9 +86,13 @@ class Job:
             raise InputError(f"{self.folder} holds no training job (no {STATUS}); start one with `hare-lab train ... --background`")
         found = Status(**{key: value for key, value in json.loads(file.read_text(encoding="utf-8")).items() if key != "curve"})
         if not found.over and not held(self.folder) and not (found.state == "starting" and alive(found.pid)):
-            again = json.loads(file.read_text(encoding="utf-8"))  # it may have ended between the two looks
-            if again["state"] in ("starting", "running"):
-                message = "its process has ended without a word; start the same run again to go on from the last checkpoint"
+            now = json.loads(file.read_text(encoding="utf-8"))  # it may have ended between the two looks
+            if now["state"] in ("starting", "running"):
+                from hare_lab.training import CHECKPOINTS, checkpoints
+
+                kept = checkpoints.lies_in(self.folder / CHECKPOINTS)
+                again = "start the same run again to go on from the last checkpoint" if kept else "there is no checkpoint: start it anew"
+                message = f"its process has ended without a word; {again}"
                 return Status(**{**asdict(found), "state": "lost", "message": message})
             return self.status()
         return found
@@ -177,7 +181,7 @@ def launch(
         raise InputError(f"{folder} can't be written ({error.strerror or error}); choose another folder") from error
     log = (folder / JOB / "log.txt").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "hare_lab.training", str(folder)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        [sys.executable, "-P", "-m", "hare_lab.training", str(folder)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     log.close()

@@ -66,6 +66,11 @@ def save(folder: Path, step: int, job: Mapping[str, Any], curve: list[list[Any]]
     return target
 
 
+def lies_in(folder: Path) -> bool:
+    """Whether a finished checkpoint lies there, of whatever job."""
+    return any(folder.glob("step-*/state.json"))
+
+
 def find(folder: Path, job: Mapping[str, Any]) -> Checkpoint | None:
     """The newest checkpoint in `folder`, None where there is none.
 
@@ -87,8 +92,8 @@ def find(folder: Path, job: Mapping[str, Any]) -> Checkpoint | None:
     for key in sorted({*here, *state["job"]}, key=lambda k: (k != "model", k)):
         if here.get(key) != state["job"].get(key):
             raise InputError(
-                f"{folder} holds a checkpoint of another run: its {key} is {_short(state['job'].get(key))}, not {_short(here.get(key))}; "
-                "give another folder, or remove that one to start anew"
+                f"{folder} holds a checkpoint of another run, by its {key}: {_short(state['job'].get(key))} there, {_short(here.get(key))} "
+                "here; give another folder, or remove that one to start anew"
             )
     return Checkpoint(found[-1].parent, state["step"], state["job"], state["curve"], state["seconds"])
 

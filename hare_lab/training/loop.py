@@ -247,7 +247,7 @@ def _job(
 
 def _notes(read: Mapping[str, float], parts: Mapping[str, Packed], begin: int) -> tuple[str, ...]:
     told = [
-        f"{name} holds {parts[name].tokens:,} tokens, fewer than its share of the budget; it was read {times:.1f} times"
+        f"{name} holds {parts[name].tokens:,} tokens, fewer than its share of the budget; it was read {times:.2f} times"
         for name, times in read.items() if times > 1.005
     ]  # fmt: skip
     return (*told, *([f"went on from the checkpoint of step {begin}"] if begin else []))
