@@ -609,6 +609,19 @@ def test_every_arm_has_its_name_at_its_own_point():
     assert figure.layout.xaxis.range[1] < 4.5 and len({(note.x, note.y) for note in names.values()}) == 6
 
 
+def test_an_interval_of_no_width_is_no_whisker_and_a_name_is_tied_by_dots():
+    arms = pd.DataFrame({
+        "arm": ["a", "b", "c"], "level": [0, 1, 1], "leaked": False, "score": 0.2, "low": [0.2, 0.1, np.nan], "high": [0.2, 0.3, np.nan],
+    })  # fmt: skip
+    figure = figures.score_against_priors(arms)
+    up, x = figure.data[0].error_y.array, figure.data[0].x
+    assert list(np.round(up, 3)) == [0, 0.1, 0] and "none where seeds are few or equal" in subtitle(figure)
+    assert "side by side" in figure.layout.xaxis.title.text
+    ties = {shape.x0: shape for shape in figure.layout.shapes}
+    assert all(tie.line.dash == "dot" for tie in ties.values()) and ties[x[1]].y0 > 0.3  # it begins above the whisker, at a gap
+    assert "too few seeds" in subtitle(figures.score_against_priors(arms.iloc[[0, 2]]))
+
+
 def test_names_on_a_map_of_leaks_do_not_take_the_colours_of_leaks():
     points = make_points(200, 3)
     figure = figures.leaks_on_map(points, ["ngram"] * 20 + [""] * 180)
