@@ -591,9 +591,9 @@ def test_topics_of_few_pages_are_not_ranked_and_have_no_interval():
 
 def test_the_plane_says_how_many_methods_no_other_beats():
     plane = pd.DataFrame({"method": ["priors", "a", "b", "c"], "budget": 10, "quality": [0.5, 0.6, 0.4, 0.4], "diversity": [5.0, 4, 6, 3]})
-    figure = figures.quality_diversity(plane, unit="UTF-8 bytes")
+    figure = figures.quality_diversity(plane)
     assert title(figure) == "No other method beats the priors on both; true of three of the four"
-    assert "10 UTF-8 bytes each" in subtitle(figure) and figure.layout.yaxis.title.text.endswith("UTF-8 byte")
+    assert "10 tokens each" in subtitle(figure)
     assert "better and more diverse than every other" in title(figures.quality_diversity(plane.iloc[[0, 3]]))
 
 
