@@ -280,9 +280,11 @@ def test_every_page_is_on_the_map_once():
     points.loc[:99, "topic"] = None
     points.loc[100:149, "topic"] = "-1"
     figure = figures.topic_map(points)
-    assert sum(len(trace.x) for trace in figure.data) == 500
+    assert sum(np.isfinite(np.array(trace.x, float)).sum() for trace in figure.data) == 500
     assert {type(trace).__name__ for trace in figure.data} == {"Scattergl"}
-    assert len(figure.data) == maps.NAMED + 2  # the largest topics, the smaller ones together, the unclustered
+    assert len(figure.data) == maps.NAMED + 3  # the largest topics, the smaller ones together, their entry in the legend, the unclustered
+    entry = figure.data[2]
+    assert entry.marker.color == maps.REST and entry.name.startswith("18 smaller ones: ") and not figure.data[1].showlegend
     assert len(figure.data[0].x) == 150 and figure.data[0].marker.color == look.GREY  # behind all others
 
 
