@@ -644,7 +644,11 @@ def make_gaps(have):
     ],
 )
 def test_a_treemap_names_the_topic_that_lacks_most(have, says):
-    assert title(figures.coverage_treemap(make_gaps(have).assign(parent=""))) == says
+    figure = figures.coverage_treemap(make_gaps(have).assign(parent=""))
+    assert title(figure) == says
+    tiles = figure.data[0]
+    framed = [name for name, color in zip(tiles.customdata, tiles.marker.line.color, strict=True) if color == look.INK]
+    assert framed == (["topic 0"] if "least of" in says else []) and ("framed: topic 0" in subtitle(figure)) == bool(framed)
 
 
 @pytest.mark.parametrize(("better", "says"), [(0, "None of two gaps is"), (1, "One of two gaps is"), (2, "Two of two gaps are")])

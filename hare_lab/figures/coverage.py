@@ -98,8 +98,11 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     other = float(gaps.loc[gaps["topic"] == OTHER, "have"].sum())
     parts = ["area: share of the tokens", f"colour: has, against wanted ({over} have more)"]
     parts += [f"not drawn: {look.percent(other)} in no topic" + (f", {look.plural(empty, 'topic')} with no page" if empty else "")]
-    figure = look.canvas(_scarcest(asked), " · ".join(parts), theme=theme, right=12)
+    title, named = _scarcest(asked)
+    parts += [f"framed: {look.short(named, 22)}"] if named else []
+    figure = look.canvas(title, " · ".join(parts), theme=theme, right=12)
     tiles = _tiles(held)
+    framed = [bool(named) and t["id"].startswith("t") and t["name"] == look.escape(named, 60) for t in tiles]
     figure.add_treemap(
         ids=[t["id"] for t in tiles], parents=[t["parent"] for t in tiles], labels=[t["label"] for t in tiles],
         values=[t["value"] for t in tiles], text=[t["said"] for t in tiles], texttemplate=[t["tile"] for t in tiles], branchvalues="total",
@@ -107,7 +110,7 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         textfont_color=[look.ink_on(_shade(t["times"])) for t in tiles],
         marker={
             "colors": [t["times"] for t in tiles], "colorscale": SCALE, "cmin": -2.2, "cmax": 2.2,
-            "line": {"color": look.PAPER, "width": 2}, "cornerradius": 4, "showscale": True,
+            "line": {"color": [look.INK if f else look.PAPER for f in framed], "width": [4 if f else 2 for f in framed]}, "cornerradius": 4, "showscale": True,
             "colorbar": {"tickvals": [-2, -1, 0, 1, 2], "thickness": 14, "len": 0.6,
                          "ticktext": ["a quarter", "half", "just so", "double", "4 times"], "outlinewidth": 0, "y": 1, "yanchor": "top"},
         },
@@ -115,15 +118,18 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     return figure.update_layout(margin={"l": 20, "b": 20}, uniformtext={"minsize": 11, "mode": "hide"})
 
 
-def _scarcest(asked: pd.DataFrame) -> str:
-    """Of which topic there is least, against what was wanted: its tile is small and may have no room for its name."""
+def _scarcest(asked: pd.DataFrame) -> tuple[str, str]:
+    """Of which topic there is least, against what was wanted, as a title; and its name, for its tile may be too small to hold it."""
     times = asked["have"] / asked["wanted"]
     if times.empty or times.min() >= 1:
-        return "Every topic has what was wanted"
+        return "Every topic has what was wanted", ""
     if (empty := int((times <= 0).sum())) > 0:
-        return f"{look.among(empty, len(asked), 'topic')} {'has' if empty < 2 else 'have'} no page"
-    name = str(asked["name"].iloc[int(times.to_numpy().argmin())])[: look.NAME]
-    return f"“{name}” has {look.percent(float(times.min()))} of what was wanted, the least of {look.plural(len(asked), 'topic')}"
+        return f"{look.among(empty, len(asked), 'topic')} {'has' if empty < 2 else 'have'} no page", ""
+    name = str(asked["name"].iloc[int(times.to_numpy().argmin())])
+    said = (
+        f"“{name[: look.NAME]}” has {look.percent(float(times.min()))} of what was wanted, the least of {look.plural(len(asked), 'topic')}"
+    )
+    return said, name
 
 
 def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
