@@ -367,6 +367,17 @@ def test_curves_name_their_arms_escaped_and_show_every_seed():
     assert len(figures.ablation_curves(drawn_curves(seeds=1)).data) == 2
 
 
+def test_an_arm_has_one_colour_in_every_figure(tmp_path):
+    result = assemble(experiment.read_plan(written(tmp_path)), records(experiment.read_plan(written(tmp_path)), -0.05))
+    drawn = result.curves_figure(["random", "priors", "all"])
+    curves = {trace.name: trace.line.color for trace in drawn.data if trace.name}
+    dots = [trace for trace in result.figure().data if trace.mode == "markers"]
+    rows = dict(zip(result.differences.sort_values("value")["arm"], (trace.marker.color for trace in dots), strict=True))
+    sideways = {trace.name: trace.line.color for trace in result.target_figure().data if trace.name}
+    assert (curves["priors"], curves["all"]) == (rows["priors"], rows["all"]) and len({*curves.values(), *rows.values()}) == 4
+    assert sideways["priors"] == curves["priors"] and sideways["long"] == curves["random"]  # long is random, for longer
+
+
 def test_names_at_the_ends_never_touch():
     from hare_lab.figures.experiment import _apart
 

@@ -100,7 +100,17 @@ class Experiment(Report):
         """Every arm's difference to the baseline, ours among them, with its interval."""
         from hare_lab import figures
 
-        return figures.arm_differences(self.differences, ours=self.ours, baseline=self.baseline, theme=theme)
+        return figures.arm_differences(self.differences, ours=self.ours, baseline=self.baseline, order=self._order(), theme=theme)
+
+    def curves_figure(self, arms: Sequence[str] = (), theme: str = "screen") -> go.Figure:
+        """The curves of some arms, or of all, each in the colour that it has in every figure."""
+        from hare_lab import figures
+
+        curves = self.curves[self.curves["arm"].isin(arms)] if arms else self.curves
+        return figures.ablation_curves(curves, ours=self.ours, baseline=self.baseline, order=self._order(), theme=theme)
+
+    def _order(self) -> list[str]:
+        return list(dict.fromkeys(self.cells["arm"].astype(str)))
 
     def target_figure(self, theme: str = "screen") -> go.Figure:
         """The curves of ours and of the baseline's longest arm, read sideways.

@@ -110,7 +110,8 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         textfont_color=[look.ink_on(_shade(t["times"])) for t in tiles],
         marker={
             "colors": [t["times"] for t in tiles], "colorscale": SCALE, "cmin": -2.2, "cmax": 2.2,
-            "line": {"color": [look.INK if f else look.PAPER for f in framed], "width": [4 if f else 2 for f in framed]}, "cornerradius": 4, "showscale": True,
+            "line": {"color": [look.INK if f else look.PAPER for f in framed], "width": [4 if f else 2 for f in framed]},
+            "cornerradius": 4, "showscale": True,
             "colorbar": {"tickvals": [-2, -1, 0, 1, 2], "thickness": 14, "len": 0.6,
                          "ticktext": ["a quarter", "half", "just so", "double", "4 times"], "outlinewidth": 0, "y": 1, "yanchor": "top"},
         },
