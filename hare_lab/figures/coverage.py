@@ -161,8 +161,9 @@ def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen
     title = f"The widest hole lies at “{str(missing['name'].iloc[0])[: look.NAME]}”" if len(missing) else "The map has no hole"
     pages = look.plural(len(points), "page")
     subtitle = f"the larger a ring, the more its topic lacks; grey: pages there, on the part of a map of {pages} with the holes"
-    figure = look.canvas(title, subtitle, theme=theme, caption=f"{subtitle}. Near pages are alike; the axes have no unit")
-    figure.add_trace(maps._trace(points, look.mix(look.GREY, look.INK, 0.1), "", "", rank=3, opacity=0.5))
+    caption = f"{subtitle}. Near pages are alike; the axes have no unit"
+    figure = look.canvas(title, subtitle, theme=theme, caption=caption, right=maps.LEGEND)
+    figure.add_trace(maps._trace(points, look.mix(look.GREY, look.INK, 0.1), "a page", "", rank=3, opacity=0.5))
     widest = float(missing["gap"].max()) if len(missing) else 1.0
     said = [
         f"<b>{look.escape(name, 60)}</b><br>has {look.percent(have)}, wanted {look.percent(wanted)}"
@@ -171,6 +172,7 @@ def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen
     sizes = (look.theme_of(theme).text * 1.3 * np.sqrt(missing["gap"] / widest)).tolist()
     figure.add_scattergl(
         x=missing["x"], y=missing["y"], mode="markers", hovertext=said, hovertemplate="%{hovertext}<extra></extra>", legendgroup=maps.MARKS,
+        name="a topic that lacks text",
         marker={"symbol": "circle-open", "size": sizes, "color": UNDER, "line": {"width": 2.5}},
     )  # fmt: skip
     names = [_mark(*row) for row in zip(missing["name"], missing["x"], missing["y"], sizes, strict=True)]
@@ -179,6 +181,13 @@ def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen
     hidden: dict[str, Any] = {"visible": False, "constrain": "domain"}
     figure.update_layout(xaxis=hidden, yaxis={**hidden, "scaleanchor": "x"}, margin={"l": 12, "b": 12}, showlegend=False)
     figure.layout.meta.update(labels=names, frame=(low, high), points=max(1, int(inside.sum())))
+    rows = [
+        f"{look.escape(look.short(name, 16))} {look.percent(have)}, wanted {look.percent(wanted)}"
+        for name, have, wanted in zip(missing["name"], missing["have"], missing["wanted"], strict=True)
+    ]
+    small = round(0.86 * look.theme_of(theme).text)
+    told = {"text": "<br>".join(["<b>share of the tokens</b>", *rows, ""]), "font": {"size": small}}
+    figure.update_layout(legend={"title": told}, showlegend=bool(rows))  # a note would not outlast `fit`, which places the names anew
     return maps.fit(figure)
 
 
@@ -292,14 +301,17 @@ def coverage_curve(curve: pd.DataFrame, *, radius: float | None = None, theme: s
 
 
 def _around_holes(points: pd.DataFrame, holes: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """Lower and upper corner of the part of the map that has the holes and some land around them; the whole map where there is none."""
+    """Lower and upper corner of the part of the map that has the holes and some land around them; the whole map where there is none.
+
+    It never reaches beyond the map, where there is nothing to see.
+    """
     low, high, _ = maps._frame(points, [])
     if holes.empty:
         return low, high
     whole = np.array(high) - np.array(low)
     first, last = holes[["x", "y"]].min().to_numpy(float), holes[["x", "y"]].max().to_numpy(float)
     room = np.maximum(0.3 * (last - first), 0.03 * whole)
-    return (first - room).tolist(), (last + room).tolist()
+    return np.maximum(first - room, np.minimum(low, first)).tolist(), np.minimum(last + room, np.maximum(high, last)).tolist()
 
 
 def _mark(name: str, x: float, y: float, ring: float) -> dict[str, Any]:
