@@ -210,7 +210,8 @@ def follow(job: Job, every: float = 1.0) -> None:
 def follow_experiment(folder: str | Path, every: float = 1.0) -> None:
     """Watch an experiment until it is over: how far it is, the time left, and a table of its cells, drawn again in their place.
 
-    Interrupting this leaves the experiment alone: it goes on in its own process.
+    When all is done the table goes: `experiment.overview` has it. Interrupting this leaves the experiment alone: it goes on in its own
+    process.
 
     Raises
     ------
@@ -234,6 +235,7 @@ def follow_experiment(folder: str | Path, every: float = 1.0) -> None:
         time.sleep(every)
     if found.state != "done":
         raise InputError(f"the experiment is {found.state}: {found.message}")
+    cells.update(HTML(""))
 
 
 def _redraw(shown: Any, figure: Any) -> None:

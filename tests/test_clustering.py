@@ -346,4 +346,5 @@ def test_the_plurality_is_by_weight_not_by_heads():
 def test_the_report_shows_itself_and_is_plain_data(with_strays):
     report = with_strays[2].report
     assert "unclustered" in report._repr_html_() and report.to_dict()["rules"]["strength"]
+    assert "rule:" not in report._repr_html_() and "Leiden" not in report._repr_html_()  # for the data, not for the page
     assert report.figure() is not None

@@ -628,6 +628,17 @@ def test_the_composition_says_the_largest_change_and_escapes_names():
     assert "<b>code" not in json.dumps(figure.to_plotly_json()["layout"]["yaxis"]["ticktext"])
 
 
+def test_pages_of_no_topic_are_neither_counted_nor_the_headline():
+    table = pd.DataFrame(
+        {"name": ["bread", "tea", "other"], "before": [0.1, 0.2, 0.7], "after": [0.55, 0.45, 0.0], "wanted": [0.5, 0.5, 0.0]}
+    )
+    figure = figures.composition(table)
+    assert "“bread” rises from 10" in figure.layout.title.text and list(figure.layout.yaxis.ticktext) == ["other", "tea", "bread"]
+    assert "0 of 2 topics within 2 points of the priors; “other”: pages of no topic" in figure.layout.title.subtitle.text
+    points = pd.DataFrame({"x": [0.0, 1, 2], "y": 0.0, "kept": [True, False, False], "topic": ["bread", "tea", "other"]})
+    assert "from 1 of 2 topics" in figures.before_after_map(points).layout.title.text
+
+
 def test_the_map_after_holds_the_chosen_pages_where_they_were():
     points = pd.DataFrame({"x": [0.0, 1, 2], "y": [0.0, 1, 2], "kept": [True, False, True], "topic": ["a", "a", "b"]})
     before, left_out, after = figures.before_after_map(points).data

@@ -292,6 +292,7 @@ def test_a_profile_shows_itself(corpus):
     found = diversity.profile(texts, vectors, topic)
     assert "Vendi score" in found._repr_html_() and "200 pages" in found._repr_html_()
     assert f"{(topic == -1).mean():.1%}" in found._repr_html_()
+    assert ">5<" in found._repr_html_()  # the count of topics has no interval that could begin below it
     assert "5 topics" in found.figure().layout.title.text
     assert list(found.table().columns) == ["order", "effective_number", "low", "high"]
 

@@ -541,6 +541,16 @@ def test_figures_say_their_finding_and_escape_what_they_show():
             draw(empty.drop(columns="low"))
 
 
+def test_three_right_of_three_are_too_few_to_say():
+    scores = evaluation.Scores("tiny", tuple(evaluation.Score.of(f"t{n}", "acc", 1.0, n, 0.25) for n in (3, 9, 10)))
+    assert [score.above_chance for score in scores.scores] == [False, False, True]
+    shown = scores._repr_html_()
+    assert shown.count("too few to say") == 2 and "100.0% (43.9% to 100.0%)" in shown
+    drawn = scores.figure()
+    assert "One of three scores is surely above guessing" in drawn.layout.title.text and "hollow" in drawn.layout.title.subtitle.text
+    assert list(drawn.data[-1].marker.symbol) == ["circle-open", "circle-open", "circle"]
+
+
 def board_scores():
     return evaluation.Scores(
         "tiny", (evaluation.Score.of("easy", "acc", 0.8, 200, 0.25), evaluation.Score.of("hard", "acc", 0.26, 200, 0.25))

@@ -452,7 +452,7 @@ def test_a_page_starts_it_follows_it_to_its_end_and_joins_what_runs_already(plan
     with pytest.raises(InputError, match="runs already"):
         experiment.launch(replace(read, tokens=8_192), out, runs=root / "runs", join=True)
     notebook.follow_experiment(out, every=0.2)
-    assert "done: 4 of 4 cells" in shown[-2] and "seed 1" in shown[-1]
+    assert "done: 4 of 4 cells" in shown[-3] and "seed 1" in shown[-2] and not shown[-1]  # the table is shown once, by the notebook
     table = experiment.overview(out)
     assert table["arm"].tolist() == ["random", "priors"] and table["seed 0"].str.fullmatch(r"\d\.\d{3}").all()
     assert experiment.results(out).complete

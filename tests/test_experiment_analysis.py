@@ -294,6 +294,16 @@ def test_an_arm_that_reads_more_is_not_set_beside_those_of_equal_tokens(tmp_path
     assert "“long”" in picture.layout.title.text and f"{result.target.ratio:.2f} times" in picture.layout.title.text
 
 
+def test_a_score_has_an_interval_only_over_three_seeds_that_differ(tmp_path):
+    plan = experiment.read_plan(written(tmp_path))
+    alike = records(plan, 0.0)
+    apart = [{**one, "scores": [{"task": "bundled-choice", "value": 0.3 + 0.02 * one["seed"]}]} for one in alike]
+    two = [one for one in apart if one["seed"] in plan.seeds[:2]]
+    for cells, known in ((apart, True), (alike, False), (two, False)):
+        scored = assemble(plan, cells).scored().head(2)  # random and priors, which have a third seed
+        assert (scored[["low", "high"]].notna() == known).all(axis=None) and scored["score"].notna().all()
+
+
 @pytest.mark.parametrize("reached", [True, False])
 def test_the_picture_of_the_tokens_leads_from_our_last_look_to_where_the_other_arm_has_its_loss(reached):
     falls = pd.DataFrame(
@@ -355,6 +365,17 @@ def test_curves_name_their_arms_escaped_and_show_every_seed():
     assert len(thin) == 6 and "ends lowest" in figure.layout.title.text
     assert {note.text for note in figure.layout.annotations} == {"random", "&lt;b&gt;ours"}
     assert len(figures.ablation_curves(drawn_curves(seeds=1)).data) == 2
+
+
+def test_an_arm_has_one_colour_in_every_figure(tmp_path):
+    result = assemble(experiment.read_plan(written(tmp_path)), records(experiment.read_plan(written(tmp_path)), -0.05))
+    drawn = result.curves_figure(["random", "priors", "all"])
+    curves = {trace.name: trace.line.color for trace in drawn.data if trace.name}
+    dots = [trace for trace in result.figure().data if trace.mode == "markers"]
+    rows = dict(zip(result.differences.sort_values("value")["arm"], (trace.marker.color for trace in dots), strict=True))
+    sideways = {trace.name: trace.line.color for trace in result.target_figure().data if trace.name}
+    assert (curves["priors"], curves["all"]) == (rows["priors"], rows["all"]) and len({*curves.values(), *rows.values()}) == 4
+    assert sideways["priors"] == curves["priors"] and sideways["long"] == curves["random"]  # long is random, for longer
 
 
 def test_names_at_the_ends_never_touch():

@@ -280,9 +280,11 @@ def test_every_page_is_on_the_map_once():
     points.loc[:99, "topic"] = None
     points.loc[100:149, "topic"] = "-1"
     figure = figures.topic_map(points)
-    assert sum(len(trace.x) for trace in figure.data) == 500
+    assert sum(np.isfinite(np.array(trace.x, float)).sum() for trace in figure.data) == 500
     assert {type(trace).__name__ for trace in figure.data} == {"Scattergl"}
-    assert len(figure.data) == maps.NAMED + 2  # the largest topics, the smaller ones together, the unclustered
+    assert len(figure.data) == maps.NAMED + 3  # the largest topics, the smaller ones together, their entry in the legend, the unclustered
+    entry = figure.data[2]
+    assert entry.marker.color == maps.REST and entry.name.startswith("18 smaller ones: ") and not figure.data[1].showlegend
     assert len(figure.data[0].x) == 150 and figure.data[0].marker.color == look.GREY  # behind all others
 
 
@@ -574,6 +576,8 @@ def test_every_hole_has_its_name_and_the_frame_is_around_them(theme):
     figure = figures.holes_map(points, holes, theme=theme)
     assert len(figure.layout.annotations) == 10 and all(note.showarrow for note in figure.layout.annotations)
     assert np.ptp(figure.layout.xaxis.range) < 0.5 * np.ptp(points["x"])
+    listed = figure.layout.legend.title.text.split("<br>")[1:11]
+    assert listed == [f"a long name {i} 0\u00a0%, wanted 10\u00a0%" for i in range(10)]
 
 
 def make_bits(pages):
@@ -591,9 +595,9 @@ def test_topics_of_few_pages_are_not_ranked_and_have_no_interval():
 
 def test_the_plane_says_how_many_methods_no_other_beats():
     plane = pd.DataFrame({"method": ["priors", "a", "b", "c"], "budget": 10, "quality": [0.5, 0.6, 0.4, 0.4], "diversity": [5.0, 4, 6, 3]})
-    figure = figures.quality_diversity(plane, unit="UTF-8 bytes")
+    figure = figures.quality_diversity(plane)
     assert title(figure) == "No other method beats the priors on both; true of three of the four"
-    assert "10 UTF-8 bytes each" in subtitle(figure) and figure.layout.yaxis.title.text.endswith("UTF-8 byte")
+    assert "10 tokens each" in subtitle(figure)
     assert "better and more diverse than every other" in title(figures.quality_diversity(plane.iloc[[0, 3]]))
 
 
@@ -607,6 +611,19 @@ def test_every_arm_has_its_name_at_its_own_point():
     places = dict(zip(figure.data[0].hovertext, figure.data[0].x, strict=True))
     assert {name: note.x for name, note in names.items()} == places and not any(note.bgcolor for note in names.values())
     assert figure.layout.xaxis.range[1] < 4.5 and len({(note.x, note.y) for note in names.values()}) == 6
+
+
+def test_an_interval_of_no_width_is_no_whisker_and_a_name_is_tied_by_dots():
+    arms = pd.DataFrame({
+        "arm": ["a", "b", "c"], "level": [0, 1, 1], "leaked": False, "score": 0.2, "low": [0.2, 0.1, np.nan], "high": [0.2, 0.3, np.nan],
+    })  # fmt: skip
+    figure = figures.score_against_priors(arms)
+    up, x = figure.data[0].error_y.array, figure.data[0].x
+    assert list(np.round(up, 3)) == [0, 0.1, 0] and "none where seeds are few or equal" in subtitle(figure)
+    assert "side by side" in figure.layout.xaxis.title.text
+    ties = {shape.x0: shape for shape in figure.layout.shapes}
+    assert all(tie.line.dash == "dot" for tie in ties.values()) and ties[x[1]].y0 > 0.3  # it begins above the whisker, at a gap
+    assert "too few seeds" in subtitle(figures.score_against_priors(arms.iloc[[0, 2]]))
 
 
 def test_names_on_a_map_of_leaks_do_not_take_the_colours_of_leaks():
@@ -629,7 +646,11 @@ def make_gaps(have):
     ],
 )
 def test_a_treemap_names_the_topic_that_lacks_most(have, says):
-    assert title(figures.coverage_treemap(make_gaps(have).assign(parent=""))) == says
+    figure = figures.coverage_treemap(make_gaps(have).assign(parent=""))
+    assert title(figure) == says
+    tiles = figure.data[0]
+    framed = [name for name, color in zip(tiles.customdata, tiles.marker.line.color, strict=True) if color == look.INK]
+    assert framed == (["topic 0"] if "least of" in says else []) and ("framed: topic 0" in subtitle(figure)) == bool(framed)
 
 
 @pytest.mark.parametrize(("better", "says"), [(0, "None of two gaps is"), (1, "One of two gaps is"), (2, "Two of two gaps are")])

@@ -6,6 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hare_lab import models
 from hare_lab.errors import InputError
+from hare_lab.figures.training import time_of
 
 NAMED = {"hare-1m": 1e6, "hare-5m": 5e6, "hare-15m": 15e6, "hare-50m": 50e6, "hare-125m": 125e6, "hare-250m": 250e6, "hare-1.1b": 1.1e9}
 
@@ -91,10 +92,19 @@ def test_the_peak_is_measured_in_the_precision_asked_for():
 
 @pytest.mark.parametrize(
     ("hours", "words"),
-    [(0.5 / 3600, "0 seconds"), (90 / 3600, "1.5 minutes"), (3, "3 hours"), (48, "2 days"), (24 * 365.25 * 4000, "4,000 years")],
+    [
+        (0.5 / 3600, "0 seconds"),
+        (90 / 3600, "1.5 minutes"),
+        (1, "1 hour"),
+        (3, "3 hours"),
+        (48, "2 days"),
+        (108, "4.5 days"),
+        (24 * 365.25 * 4000, "4,000 years"),
+    ],
 )
 def test_durations_read_as_a_person_says_them(hours, words):
     assert models.card.__module__ and __import__("hare_lab.models.card", fromlist=["duration"]).duration(hours) == words
+    assert time_of(hours) == words  # the figure beside the card
 
 
 def test_an_unknown_size_and_an_impossible_share_are_named():

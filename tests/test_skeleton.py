@@ -1,5 +1,6 @@
 """The house itself: it opens at once, its pins agree, its words are clean, and bad usage is one sentence and exit 2."""
 
+import ast
 import importlib
 import json
 import os
@@ -152,6 +153,21 @@ def test_notebooks_are_thin_and_stored_without_outputs():
         assert "## Exercises" in "".join(cell.source for cell in cells)
         for body in re.findall(r"^def .*\n((?:[ \t]+.*\n?)*)", "\n\n".join(cell.source for cell in code), re.MULTILINE):
             assert body.count("\n") <= 10, path
+
+
+def _lost(source: str) -> list[str]:
+    """Calls whose answer is for showing, but which no `display` and no end of the cell shows."""
+    tree = ast.parse(source)
+    bare = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and node is not tree.body[-1]]
+    return [said for node in bare if re.match(r"hare\.(notebook\.(say|table|page|before_after)|figures\.\w+)\(", said := ast.unparse(node))]
+
+
+def test_nothing_that_a_notebook_says_is_lost():
+    assert _lost("hare.notebook.say('a')\nfor x in y:\n    hare.notebook.table(x)") == ["hare.notebook.say('a')", "hare.notebook.table(x)"]
+    assert _lost("display(hare.notebook.say('a'))\nhare.notebook.say('b')") == []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            assert cell.cell_type != "code" or not _lost(cell.source), path
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -595,6 +596,13 @@ def test_the_recording_closes_the_gaps_of_the_rare_topics(made):
     assert set(made.report.topics["topic"]) == set(RARE)
     assert (made.report.topics["after"] > made.report.topics["before"]).all()
     assert made.report.recorded and "recording" in made.report._repr_html_()
+
+
+def test_the_pipeline_says_whether_the_budget_was_enough(made):
+    asked = int(made.report.topics["asked_tokens"].sum())
+    for budget, says in ((asked + 3, "poured until all"), (2 * asked, f"each gets all that it lacks, {asked:,} together")):
+        stage = replace(made.report, budget=budget).stages().set_index("stage").loc["Budget"]
+        assert says in stage["note"] and (stage["count"], stage["unit"]) == (budget, "tokens")
 
 
 def test_accepted_and_rejected_partition_the_replies_and_carry_their_provenance(made):

@@ -615,6 +615,7 @@ def test_the_papers_table_stands_beside_the_readers():
     table = tools.beside_paper(tools.score(asked, [r.call for r in asked]), tools.score(asked, [None] * len(asked)))
     paper = table[table["origin"] == "paper"]
     assert paper["tuned"].mean() == pytest.approx(98.1, abs=0.01) and len(paper) == 7
+    assert table.loc[table["origin"] == "yours", "api"].tolist()[:7] == paper["api"].tolist()  # one name and one order in both
     yours = table[(table["origin"] == "yours") & (table["api"] != scores.NO_CALL)]
     assert (yours["tuned"] == 100).all() and (yours["retrieval"] == 0).all() and (yours["tuned_low"] < 100).all()
 
@@ -628,7 +629,7 @@ def test_the_figures_say_what_they_show_and_escape_it(theme):
     hostile_ = figures.call_confusion(pd.DataFrame({"asked": ["<script>"], "answered": ["<script>"], "requests": [3]}), theme=theme)
     assert "<script>" not in hostile_.to_json().replace("\\u003c", "<")
     beside = figures.calls_beside_paper(tools.beside_paper(found, found), theme=theme)
-    assert len(beside.data) == 2
+    assert len(beside.data) == 2 and "91.7" in [note.text for note in beside.layout.annotations]
     doubt = np.linspace(0, 1, 30)
     assert "wrong" in figures.risk_coverage(tools.risk_coverage(doubt, doubt < 0.5), threshold=0.6, theme=theme).layout.title.text
     curve = pd.DataFrame({"requests": [10, 100, 10, 100], "measure": ["function"] * 2 + ["exact call"] * 2, "value": [0.5, 0.9, 0.1, 0.6]})

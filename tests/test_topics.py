@@ -142,6 +142,7 @@ def test_markup_addresses_and_code_name_nothing():
 
 def test_words_keep_their_vowel_signs():
     assert terms.words_of("लड़का — किताब, don’t") == ["लड़का", "किताब", "don't"]
+    assert terms.words_of("red&nbsp;tea &amp;nbsp; &amp;#x200B;cups &amp; pots") == ["red", "tea", "cups", "pots"]
 
 
 def test_a_page_that_repeats_itself_names_nothing():

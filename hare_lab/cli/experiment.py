@@ -59,7 +59,7 @@ def write(result: Experiment, out: Path) -> list[str]:
     from hare_lab import figures
 
     drawn: dict[str, Any] = {
-        "differences": result.figure(), "curves": figures.ablation_curves(result.curves),
+        "differences": result.figure(), "curves": result.curves_figure(),
         "score_against_priors": figures.score_against_priors(result.scored(), score="score", unit=result.score_name()),
     }  # fmt: skip
     if result.target:

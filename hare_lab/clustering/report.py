@@ -10,6 +10,8 @@ from hare_lab.report_base import Report
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+_STABLE = "how alike the groups that two random halves of the links between neighbours give: 0 as by chance, 1 the same"
+
 
 @dataclass(frozen=True)
 class ClusterReport(Report):
@@ -18,7 +20,8 @@ class ClusterReport(Report):
     `noise` is the share of pages in no cluster; `sizes` holds the pages of each cluster, by its number; `fitted` of the
     `pages` were clustered together and the rest assigned; `least_strength` is the strength below which a page is
     unclustered; `seconds` are by step; memory is in GiB, the peak that of the whole process so far; `stability` is how well
-    communities of random halves of the graph agree (adjusted mutual information, 0 by chance, 1 the same) at `resolution`.
+    communities of random halves of the graph agree (adjusted mutual information, 0 by chance, 1 the same) at `resolution`;
+    `rules` say how each column comes about, for whoever reads the report as data.
     """
 
     title: ClassVar[str] = "Clusters"
@@ -49,11 +52,10 @@ class ClusterReport(Report):
             ("clusters", f"{self.n_clusters:,} ({spread})"),
             *missed,
             ("unclustered", f"{self.noise:.1%}"),
-            *([("stability", f"{self.stability:.2f} at resolution {self.resolution:.3g}")] if self.stability is not None else []),
+            *([("stability", f"{self.stability:.2f} ({_STABLE})")] if self.stability is not None else []),
             ("fitted on", fitted),
             ("seconds", f"{sum(self.seconds.values()):.1f} ({', '.join(f'{step} {spent:.1f}' for step, spent in self.seconds.items())})"),
             ("memory", f"{self.memory_estimated:.1f} GiB estimated, {self.memory_peak:.1f} GiB at most in this process so far"),
-            *((f"rule: {name}", rule) for name, rule in self.rules.items()),
         ]
 
     def figure(self) -> go.Figure:

@@ -82,7 +82,10 @@ class DiversityProfile(Report):
         return figures.diversity_profile(self.table(), theme=theme)
 
     def _repr_html_(self) -> str:
-        rows = [(words, str(value)) for name, words in _WORDS.items() if (value := getattr(self, name)) is not None]
+        said = {name: str(value) for name in _WORDS if (value := getattr(self, name)) is not None}
+        if self.topics is not None:
+            said["topics"] = f"{self.topics.value:,.0f}"  # a count; its interval is about the source, which can't have fewer
+        rows = [(_WORDS[name], value) for name, value in said.items()]
         if self.unclustered is not None:
             rows.insert(0, ("pages in no topic, which the topics below leave out", f"{self.unclustered:.1%}"))
         return html_table(rows, ("measure", "value (95 % interval)"), f"{self.title} of {self.pages:,} pages")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Z = 1.959964  # of a 95 % interval
+FEW = 10  # of fewer items nothing is called sure: a guesser gets three of three right once in 64 times, and three are no fair draw
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,13 @@ class Score:
 
     @property
     def above_chance(self) -> bool:
-        """Whether the whole interval lies above chance."""
-        return self.low > self.chance
+        """Whether there are FEW items or more, and the whole interval lies above chance."""
+        return self.items >= FEW and self.low > self.chance
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is surely above chance, in words."""
+        return "too few to say" if self.items < FEW else "yes" if self.above_chance else "no"
 
     @classmethod
     def of(cls, task: str, metric: str, value: float, items: int, chance: float, *, shots: int = 0, stderr: float | None = None) -> Score:
@@ -94,8 +100,8 @@ class Scores(Report):
 
     def _repr_html_(self) -> str:
         rows = [
-            (s.task, s.metric, f"{s.value:.1%} ± {s.stderr:.1%}", f"{s.chance:.1%}", "yes" if s.above_chance else "no", s.items, s.shots)
+            (s.task, s.metric, f"{s.value:.1%} ({s.low:.1%} to {s.high:.1%})", f"{s.chance:.1%}", s.verdict, s.items, s.shots)
             for s in self.scores
         ]
-        head = ("task", "metric", "score ± standard error", "chance", "surely above chance", "items", "shots")
+        head = ("task", "metric", "score (95 %)", "chance", "surely above chance", "items", "shots")
         return html_table(rows, head, f"{self.title} of {self.model}")

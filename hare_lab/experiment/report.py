@@ -75,7 +75,7 @@ class Experiment(Report):
 
     def scored(self) -> pd.DataFrame:
         """One row an arm of equal tokens, as `figures.score_against_priors` takes it: `score`, higher is better, with its 95 % interval
-        over seeds.
+        over seeds; none (NaN) where the seeds are fewer than three or all scored alike, for that is luck and no certainty.
 
         The mean of the tasks where some were asked; else bits per byte, its sign turned.
         """
@@ -86,7 +86,10 @@ class Experiment(Report):
         spans = [mean_interval(score[self.cells["arm"] == arm].tolist()) for arm in arms["arm"]]
         if tasks:  # Student knows no bounds, a share of right answers has some
             spans = [(value, max(low, 0.0), min(high, 1.0)) for value, low, high in spans]
-        return arms.assign(score=[s[0] for s in spans], low=[s[1] for s in spans], high=[s[2] for s in spans])
+        low, high = (np.array([span[end] for span in spans], float) for end in (1, 2))
+        unknown = (arms["seeds"].to_numpy() < 3) | ~(high - low > 1e-9)
+        low[unknown] = high[unknown] = np.nan
+        return arms.assign(score=[s[0] for s in spans], low=low, high=high)
 
     def score_name(self) -> str:
         """What the axis of `scored` says."""
@@ -97,7 +100,17 @@ class Experiment(Report):
         """Every arm's difference to the baseline, ours among them, with its interval."""
         from hare_lab import figures
 
-        return figures.arm_differences(self.differences, ours=self.ours, baseline=self.baseline, theme=theme)
+        return figures.arm_differences(self.differences, ours=self.ours, baseline=self.baseline, order=self._order(), theme=theme)
+
+    def curves_figure(self, arms: Sequence[str] = (), theme: str = "screen") -> go.Figure:
+        """The curves of some arms, or of all, each in the colour that it has in every figure."""
+        from hare_lab import figures
+
+        curves = self.curves[self.curves["arm"].isin(arms)] if arms else self.curves
+        return figures.ablation_curves(curves, ours=self.ours, baseline=self.baseline, order=self._order(), theme=theme)
+
+    def _order(self) -> list[str]:
+        return list(dict.fromkeys(self.cells["arm"].astype(str)))
 
     def target_figure(self, theme: str = "screen") -> go.Figure:
         """The curves of ours and of the baseline's longest arm, read sideways.

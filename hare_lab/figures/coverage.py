@@ -99,8 +99,11 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     other = float(gaps.loc[gaps["topic"] == OTHER, "have"].sum())
     parts = ["area: share of the tokens", f"colour: has, against wanted ({over} have more)"]
     parts += [f"not drawn: {look.percent(other)} in no topic" + (f", {look.plural(empty, 'topic')} with no page" if empty else "")]
-    figure = look.canvas(_scarcest(asked), " · ".join(parts), theme=theme, right=12)
+    title, named = _scarcest(asked)
+    parts += [f"framed: {look.short(named, 22)}"] if named else []
+    figure = look.canvas(title, " · ".join(parts), theme=theme, right=12)
     tiles = _tiles(held)
+    framed = [bool(named) and t["id"].startswith("t") and t["name"] == look.escape(named, 60) for t in tiles]
     figure.add_treemap(
         ids=[t["id"] for t in tiles], parents=[t["parent"] for t in tiles], labels=[t["label"] for t in tiles],
         values=[t["value"] for t in tiles], text=[t["said"] for t in tiles], texttemplate=[t["tile"] for t in tiles], branchvalues="total",
@@ -108,7 +111,8 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         textfont_color=[look.ink_on(_shade(t["times"])) for t in tiles],
         marker={
             "colors": [t["times"] for t in tiles], "colorscale": SCALE, "cmin": -2.2, "cmax": 2.2,
-            "line": {"color": look.PAPER, "width": 2}, "cornerradius": 4, "showscale": True,
+            "line": {"color": [look.INK if f else look.PAPER for f in framed], "width": [4 if f else 2 for f in framed]},
+            "cornerradius": 4, "showscale": True,
             "colorbar": {"tickvals": [-2, -1, 0, 1, 2], "thickness": 14, "len": 0.6,
                          "ticktext": ["a quarter", "half", "just so", "double", "4 times"], "outlinewidth": 0, "y": 1, "yanchor": "top"},
         },
@@ -116,15 +120,18 @@ def coverage_treemap(gaps: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     return figure.update_layout(margin={"l": 20, "b": 20}, uniformtext={"minsize": 11, "mode": "hide"})
 
 
-def _scarcest(asked: pd.DataFrame) -> str:
-    """Of which topic there is least, against what was wanted: its tile is small and may have no room for its name."""
+def _scarcest(asked: pd.DataFrame) -> tuple[str, str]:
+    """Of which topic there is least, against what was wanted, as a title; and its name, for its tile may be too small to hold it."""
     times = asked["have"] / asked["wanted"]
     if times.empty or times.min() >= 1:
-        return "Every topic has what was wanted"
+        return "Every topic has what was wanted", ""
     if (empty := int((times <= 0).sum())) > 0:
-        return f"{look.among(empty, len(asked), 'topic')} {'has' if empty < 2 else 'have'} no page"
-    name = str(asked["name"].iloc[int(times.to_numpy().argmin())])[: look.NAME]
-    return f"“{name}” has {look.percent(float(times.min()))} of what was wanted, the least of {look.plural(len(asked), 'topic')}"
+        return f"{look.among(empty, len(asked), 'topic')} {'has' if empty < 2 else 'have'} no page", ""
+    name = str(asked["name"].iloc[int(times.to_numpy().argmin())])
+    said = (
+        f"“{name[: look.NAME]}” has {look.percent(float(times.min()))} of what was wanted, the least of {look.plural(len(asked), 'topic')}"
+    )
+    return said, name
 
 
 def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
@@ -155,8 +162,9 @@ def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen
     title = f"The widest hole lies at “{str(missing['name'].iloc[0])[: look.NAME]}”" if len(missing) else "The map has no hole"
     pages = look.plural(len(points), "page")
     subtitle = f"the larger a ring, the more its topic lacks; grey: pages there, on the part of a map of {pages} with the holes"
-    figure = look.canvas(title, subtitle, theme=theme, caption=f"{subtitle}. Near pages are alike; the axes have no unit")
-    figure.add_trace(maps._trace(points, look.mix(look.GREY, look.INK, 0.1), "", "", rank=3, opacity=0.5))
+    caption = f"{subtitle}. Near pages are alike; the axes have no unit"
+    figure = look.canvas(title, subtitle, theme=theme, caption=caption, right=maps.LEGEND)
+    figure.add_trace(maps._trace(points, look.mix(look.GREY, look.INK, 0.1), "a page", "", rank=3, opacity=0.5))
     widest = float(missing["gap"].max()) if len(missing) else 1.0
     said = [
         f"<b>{look.escape(name, 60)}</b><br>has {look.percent(have)}, wanted {look.percent(wanted)}"
@@ -165,6 +173,7 @@ def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen
     sizes = (look.theme_of(theme).text * 1.3 * np.sqrt(missing["gap"] / widest)).tolist()
     figure.add_scattergl(
         x=missing["x"], y=missing["y"], mode="markers", hovertext=said, hovertemplate="%{hovertext}<extra></extra>", legendgroup=maps.MARKS,
+        name="a topic that lacks text",
         marker={"symbol": "circle-open", "size": sizes, "color": UNDER, "line": {"width": 2.5}},
     )  # fmt: skip
     names = [_mark(*row) for row in zip(missing["name"], missing["x"], missing["y"], sizes, strict=True)]
@@ -173,6 +182,13 @@ def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen
     hidden: dict[str, Any] = {"visible": False, "constrain": "domain"}
     figure.update_layout(xaxis=hidden, yaxis={**hidden, "scaleanchor": "x"}, margin={"l": 12, "b": 12}, showlegend=False)
     figure.layout.meta.update(labels=names, frame=(low, high), points=max(1, int(inside.sum())))
+    rows = [
+        f"{look.escape(look.short(name, 16))} {look.percent(have)}, wanted {look.percent(wanted)}"
+        for name, have, wanted in zip(missing["name"], missing["have"], missing["wanted"], strict=True)
+    ]
+    small = round(0.86 * look.theme_of(theme).text)
+    told = {"text": "<br>".join(["<b>share of the tokens</b>", *rows, ""]), "font": {"size": small}}
+    figure.update_layout(legend={"title": told}, showlegend=bool(rows))  # a note would not outlast `fit`, which places the names anew
     return maps.fit(figure)
 
 
@@ -286,14 +302,17 @@ def coverage_curve(curve: pd.DataFrame, *, radius: float | None = None, theme: s
 
 
 def _around_holes(points: pd.DataFrame, holes: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """Lower and upper corner of the part of the map that has the holes and some land around them; the whole map where there is none."""
+    """Lower and upper corner of the part of the map that has the holes and some land around them; the whole map where there is none.
+
+    It never reaches beyond the map, where there is nothing to see.
+    """
     low, high, _ = maps._frame(points, [])
     if holes.empty:
         return low, high
     whole = np.array(high) - np.array(low)
     first, last = holes[["x", "y"]].min().to_numpy(float), holes[["x", "y"]].max().to_numpy(float)
     room = np.maximum(0.3 * (last - first), 0.03 * whole)
-    return (first - room).tolist(), (last + room).tolist()
+    return np.maximum(first - room, np.minimum(low, first)).tolist(), np.minimum(last + room, np.maximum(high, last)).tolist()
 
 
 def _mark(name: str, x: float, y: float, ring: float) -> dict[str, Any]:

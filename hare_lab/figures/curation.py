@@ -13,6 +13,7 @@ from hare_lab.figures import look
 ROWS = 18  # topics that still read on a slide
 CLOSE = 0.02  # a composition within two points of the priors
 OURS = "priors"
+OTHER = "other"  # what pages of no topic are called
 _BEFORE = look.mix(look.GREY, look.INK, 0.25)
 
 
@@ -23,7 +24,7 @@ def composition(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     ----------
     table : DataFrame
         One row a topic: `name` (or `topic`), `before`, `after` and `wanted`, shares from 0 to 1. The topics whose share changes most are
-        drawn.
+        drawn. The row of pages in no topic, OTHER, is drawn but not counted.
     theme : screen, paper or talk
 
     Raises
@@ -41,12 +42,19 @@ def composition(table: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     change = (table["after"] - table["before"]).abs()
     shown = table.iloc[np.argsort(-change.to_numpy(float), kind="stable")[:ROWS]]  # by place: an index may repeat itself
     shown = shown.iloc[np.argsort(-shown["before"].to_numpy(), kind="stable")]
-    close = int(((table["after"] - table["wanted"]).abs() <= CLOSE).sum())
-    told = f"; the {len(shown)} that change most" if len(shown) < len(table) else ""
-    subtitle = f"{close} of {look.plural(len(table), 'topic')} within 2 points of the priors{told}"
+    topics = table[table[named] != OTHER]
+    close = int(((topics["after"] - topics["wanted"]).abs() <= CLOSE).sum())
+    told = f"; the {len(shown)} rows that change most" if len(shown) < len(table) else ""
+    told += f"; “{OTHER}”: pages of no topic" if (shown[named] == OTHER).any() else ""
+    subtitle = f"{close} of {look.plural(len(topics), 'topic')} within 2 points of the priors{told}"
     caption = f"Share of the tokens of each topic before and after the choice, and what the priors ask for; {subtitle}"
     figure = look.canvas(
-        _change(table, named), subtitle, theme=theme, caption=caption, height=min(1.0, 0.24 + 0.044 * len(shown)), right=11
+        _change(topics if len(topics) else table, named),
+        subtitle,
+        theme=theme,
+        caption=caption,
+        height=min(1.0, 0.24 + 0.044 * len(shown)),
+        right=11,
     )
     rows, names = list(range(len(shown))), [look.escape(name, 34) for name in shown[named]]
     values = shown[["before", "after", "wanted"]].to_numpy(float)
@@ -99,8 +107,8 @@ def before_after_map(points: pd.DataFrame, *, theme: str = "screen", color: str 
     kept = points["kept"].to_numpy(bool)
     names = points[color].astype(str)
     colors = look.colors_of(names.value_counts(), order)
-    colors |= {name: look.GREY for name in colors if name == "other"}
-    chosen, whole = names[kept].nunique(), names.nunique()
+    colors |= {name: look.GREY for name in colors if name == OTHER}
+    chosen, whole = (part[part != OTHER].nunique() for part in (names[kept], names))
     title = f"{look.percent(float(kept.mean()))} of the pages, from {chosen:,} of {look.plural(whole, 'topic')}, are chosen"
     subtitle = "near pages are alike, the axes have no unit; right in pale grey: what was left out"
     caption = f"Left: every page; right: the chosen ones on the same map; colour: {color}"
@@ -134,7 +142,7 @@ def before_after_map(points: pd.DataFrame, *, theme: str = "screen", color: str 
     return figure
 
 
-def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme: str = "screen", unit: str = "tokens") -> go.Figure:
+def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme: str = "screen") -> go.Figure:
     """Every method as a point, its other budgets as a curve: up is better, right is more diverse.
 
     Parameters
@@ -143,7 +151,6 @@ def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme
         One row a method and budget: `method`, `budget` (tokens), `quality` and `diversity`.
     budget : the one drawn as a point; None takes the middle one
     theme : screen, paper or talk
-    unit : what budgets are counted in, as a plural
 
     Raises
     ------
@@ -159,9 +166,8 @@ def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme
     budgets = np.sort(plane["budget"].unique())
     at = budgets[len(budgets) // 2] if budget is None else budgets[np.argmin(np.abs(budgets - budget))]
     points = plane[plane["budget"] == at]
-    subtitle = f"{float(at):,.0f} {unit[:20]} each; the curves are budgets from {budgets[0]:,.0f} to {budgets[-1]:,.0f}"
+    subtitle = f"{float(at):,.0f} tokens each; the curves are budgets from {budgets[0]:,.0f} to {budgets[-1]:,.0f}"
     figure = look.canvas(_finding(points), subtitle, theme=theme, right=17)
-    counted = look.escape(unit, 20)
     methods = sorted(plane["method"].unique(), key=lambda name: (name != OURS, name))
     for method, color in zip(methods, np.resize(look.PALETTE, len(methods)).tolist(), strict=True):
         curve = plane[plane["method"] == method].sort_values("budget")
@@ -170,11 +176,10 @@ def quality_diversity(plane: pd.DataFrame, *, budget: float | None = None, theme
             x=curve["diversity"], y=curve["quality"], mode="lines+markers", name=look.escape(method, 22), cliponaxis=False,
             line={"color": color, "width": 3 if method == OURS else 1.5}, marker={"size": large, "color": color, "opacity": 1},
             customdata=curve["budget"], legendrank=1 if method == OURS else 2,
-            hovertemplate=f"{look.escape(method, 22)}<br>%{{customdata:,}} {counted}: "
-                          "quality %{y:.3f}, diversity %{x:.1f}<extra></extra>",
+            hovertemplate=f"{look.escape(method, 22)}<br>%{{customdata:,}} tokens: quality %{{y:.3f}}, diversity %{{x:.1f}}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(title_text="diversity: effective number of different pages (Vendi score)", tickformat=",")
-    return figure.update_yaxes(title_text=f"mean quality by {counted.removesuffix('s')}", tickformat=".2f")
+    return figure.update_yaxes(title_text="mean quality by token", tickformat=".2f")
 
 
 def _edge(values: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from hare_lab.figures import look
 
 FEW_PAGES = 5  # of fewer the mean says little and a bootstrapped interval less
+FEW_QUESTIONS = 10  # of fewer nothing is called sure; the same as `evaluation.scores.FEW`
 MOST_GROUPS = 24  # rows of a figure that can be read; beyond it those whose models differ least are left out
 
 
@@ -83,7 +84,8 @@ def task_scores(scores: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
     Parameters
     ----------
     scores : DataFrame
-        One row a model and task: model, task, value, low, high, chance (all shares from 0 to 1).
+        One row a model and task: model, task, value, low, high, chance (all shares from 0 to 1). Where `items` says how many questions
+        a task has, a score of fewer than FEW_QUESTIONS is a hollow dot and counts as neither above nor below guessing.
     theme : screen, paper or talk
 
     Raises
@@ -97,11 +99,13 @@ def task_scores(scores: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         return look.nothing("No score to show", theme)
     look.need_numbers(scores, ["value", "low", "high", "chance"], "task scores")
     models, tasks = list(dict.fromkeys(scores["model"].astype(str))), list(dict.fromkeys(scores["task"].astype(str)))
-    above = scores["low"] > scores["chance"]
-    below = int((scores["high"] < scores["chance"]).sum())
+    few = scores["items"] < FEW_QUESTIONS if "items" in scores.columns else pd.Series(False, index=scores.index)
+    above = ~few & (scores["low"] > scores["chance"])
+    below = int((~few & (scores["high"] < scores["chance"])).sum())
     title = f"{_all(int(above.sum()), len(scores))} surely above guessing" + (f", {look.number(below)} surely below" if below else "")
-    subtitle = "Share of right answers; lines: 95\u00a0% intervals; dark ticks: what guessing reaches"
+    subtitle = "Share of right answers; lines: 95\u00a0% intervals; dark ticks: guessing"
     subtitle += "; n: questions" if "items" in scores.columns else ""
+    subtitle += f"; hollow: fewer than {look.number(FEW_QUESTIONS)}, too few to say" if few.any() else ""
     figure = look.canvas(title, subtitle, theme=theme, height=min(1.1, 0.3 + 0.09 * len(tasks)), right=17)
     text = look.theme_of(theme).text
     place = {task: row for row, task in enumerate(tasks)}
@@ -119,7 +123,8 @@ def task_scores(scores: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
         y = [place[str(t)] + offset for t in own["task"]]
         figure.add_scatter(
             x=x, y=y, mode="markers", name=look.escape(model, look.NAME),
-            marker={"size": 0.75 * text, "color": look.FEW[turn % len(look.FEW)]},
+            marker={"size": 0.75 * text, "color": look.FEW[turn % len(look.FEW)],
+                    "symbol": ["circle-open" if hollow else "circle" for hollow in few[own.index]]},
             error_x={"type": "data", "array": high - x, "arrayminus": x - low, "thickness": 1.8, "width": 0},
             hovertext=[look.escape(t, look.NAME) for t in own["task"]], hovertemplate="%{hovertext}: %{x:.1%}<extra></extra>",
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ from hare_lab.errors import InputError
 from hare_lab.figures import look
 
 
-def ablation_curves(curves: pd.DataFrame, *, theme: str = "screen") -> go.Figure:
+def ablation_curves(
+    curves: pd.DataFrame, *, ours: str = "", baseline: str = "", order: Sequence[str] | None = None, theme: str = "screen"
+) -> go.Figure:
     """Held-out loss against tokens read, one colour an arm: thin lines are seeds, the thick one their mean, the band its 95 % interval
     (from three seeds on).
 
@@ -21,6 +24,8 @@ def ablation_curves(curves: pd.DataFrame, *, theme: str = "screen") -> go.Figure
     ----------
     curves : DataFrame
         One row an arm, seed and look: arm, seed, tokens, loss (bits per byte).
+    ours, baseline : the two arms of the hypothesis, which have a colour of their own in all figures
+    order : all arms in the order in which they take colours, so that figures of some of them agree; default: as they come
     theme : screen, paper or talk
 
     Raises
@@ -44,8 +49,9 @@ def ablation_curves(curves: pd.DataFrame, *, theme: str = "screen") -> go.Figure
     band = ", band: its 95\u00a0% interval" if seeds > 2 else ""  # of two seeds it would fill the picture and say nothing
     subtitle = f"Held-out pages, every topic alike; thin: {look.plural(seeds, 'seed')}, thick: their mean{band}"
     figure = look.canvas(title, subtitle if seeds > 1 else "Held-out pages, every topic alike; one seed", theme=theme, right=16)
-    for turn, arm in enumerate(arms):
-        color, mine = look.PALETTE[turn % len(look.PALETTE)], curves[curves["arm"].astype(str) == arm]
+    colors = _colors(order or arms, ours, baseline)
+    for arm in arms:
+        color, mine = colors[arm], curves[curves["arm"].astype(str) == arm]
         mean, name = ends[arm], look.escape(arm, look.NAME)
         if seeds > 1:
             for _, one in mine.groupby("seed"):
@@ -63,7 +69,7 @@ def ablation_curves(curves: pd.DataFrame, *, theme: str = "screen") -> go.Figure
             x=mean["tokens"], y=mean["loss"], mode="lines+markers", line={"color": color, "width": 3}, marker={"size": 6}, name=name,
             hovertemplate=f"{name}: %{{y:.3f}} at %{{x:,}} tokens<extra></extra>", showlegend=False,
         )  # fmt: skip
-    lowest = _name_ends(figure, ends, theme)
+    lowest = _name_ends(figure, ends, colors, theme)
     span = [float(curves["loss"].min()), float(np.quantile(curves["loss"], 0.97))]  # the very first looks would flatten the rest
     pad = 0.06 * max(span[1] - span[0], 1e-3)
     figure.update_xaxes(title_text="tokens read", range=[0, 1.01 * float(curves["tokens"].max())])
@@ -151,7 +157,9 @@ def tokens_to_target(
     )
 
 
-def arm_differences(differences: pd.DataFrame, *, ours: str, baseline: str, theme: str = "screen") -> go.Figure:
+def arm_differences(
+    differences: pd.DataFrame, *, ours: str, baseline: str, order: Sequence[str] | None = None, theme: str = "screen"
+) -> go.Figure:
     """Every arm against the baseline, with the interval over seeds; a result against the hypothesis is as large as one for it.
 
     Parameters
@@ -159,6 +167,7 @@ def arm_differences(differences: pd.DataFrame, *, ours: str, baseline: str, them
     differences : DataFrame
         One row an arm: arm, value (arm minus baseline, bits per byte), low, high, p_holm, seeds.
     ours, baseline : names of the two arms of the hypothesis
+    order : all arms in the order in which they take colours, as for `ablation_curves`; default: as they come
     theme : screen, paper or talk
 
     Raises
@@ -180,9 +189,9 @@ def arm_differences(differences: pd.DataFrame, *, ours: str, baseline: str, them
     reach = 1.25 * float(np.nanmax(np.abs(np.where(np.isfinite(rows[["low", "high"]]), rows[["low", "high"]], rows[["value", "value"]]))))
     reach = reach or 0.01
     figure.add_vline(x=0, line={"color": look.INK, "width": 1.5})
+    colors = _colors(order or list(differences["arm"]), ours, baseline)
     for place, row in rows.iterrows():
-        mine = row["arm"] == ours
-        color = look.KEPT if mine else look.QUIET
+        mine, color = row["arm"] == ours, colors[row["arm"]]
         low, high = max(float(row["low"]), -9 * reach), min(float(row["high"]), 9 * reach)
         name, sure = look.escape(row["arm"], look.NAME), f"p = {row['p_holm']:.3f} (Holm), {look.plural(int(row['seeds']), 'seed')}"
         figure.add_scatter(
@@ -226,14 +235,20 @@ def _curves_title(ends: dict[str, pd.DataFrame]) -> str:
     return f"“{look.short(name, 18)}” ends lowest, {worst - best:.3f} below “{look.short(other, 18)}” at the last look"
 
 
-def _name_ends(figure: go.Figure, ends: dict[str, pd.DataFrame], theme: str) -> float:
+def _colors(arms: Sequence[str], ours: str, baseline: str) -> dict[str, str]:
+    """One colour an arm, the same in every figure that is told the same arms: ours blue, the baseline grey, the others in their order."""
+    others = [arm for arm in arms if arm not in (ours, baseline)]
+    return {arm: look.PALETTE[1 + at % (len(look.PALETTE) - 1)] for at, arm in enumerate(others)} | {ours: look.KEPT, baseline: look.QUIET}
+
+
+def _name_ends(figure: go.Figure, ends: dict[str, pd.DataFrame], colors: dict[str, str], theme: str) -> float:
     """Each arm's name at the end of its curve, moved apart where they would touch; how low the lowest stands."""
     text = look.theme_of(theme).text
     values = np.array([float(curve["loss"].iloc[-1]) for curve in ends.values()])
     spread = max(float(np.ptp(np.concatenate([c["loss"].to_numpy() for c in ends.values()]))), 1e-3)
     placed = _apart(values, 0.055 * spread)
-    for turn, ((arm, curve), y) in enumerate(zip(ends.items(), placed, strict=True)):
-        color = look.readable_on_paper(look.PALETTE[turn % len(look.PALETTE)])
+    for (arm, curve), y in zip(ends.items(), placed, strict=True):
+        color = look.readable_on_paper(colors[arm])
         figure.add_annotation(
             x=float(curve["tokens"].iloc[-1]), y=y, text=look.escape(arm, 24), showarrow=False, xanchor="left", xshift=0.6 * text,
             font={"size": round(0.95 * text), "color": color},

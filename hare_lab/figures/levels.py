@@ -21,7 +21,8 @@ def score_against_priors(
     ----------
     arms : DataFrame
         One row an arm: arm, level (human priors at work), leaked (bool), the column `score` (higher is better), and low and high of
-        it where known. A column `leakage_delta`, where there is one, is what the model-side test says.
+        it where known: an interval that is missing, infinite or of no width is not drawn. A column `leakage_delta`, where there is
+        one, is what the model-side test says.
     score, unit : the column, and what its axis says
     chance : what guessing reaches, where the score is one that a guess can reach
     theme : screen, paper or talk
@@ -42,9 +43,15 @@ def score_against_priors(
     look.need_numbers(arms, ["level", score], "score against priors")
     title = _priors_title(arms, score, chance)
     tested = "leakage_delta" in arms
-    subtitle = "Each point an arm, mean of its seeds; " + (
-        "orange diamonds read the benchmark" if arms["leaked"].any() else "no arm read the benchmark"
-    )
+    if {"low", "high"} <= set(arms.columns):
+        known = np.isfinite(arms["low"]) & np.isfinite(arms["high"]) & (arms["low"] < arms["high"])
+        arms = arms.assign(low=arms["low"].where(known), high=arms["high"].where(known))
+    else:
+        known = pd.Series(False, index=arms.index)
+    none = "" if known.all() else ", none where seeds are few or equal"
+    lines = f"lines: 95\u00a0% intervals{none}" if known.any() else "too few seeds for an interval"
+    read = "orange diamonds have read the benchmark" if arms["leaked"].any() else "no arm read the benchmark"
+    subtitle = f"Points: means over seeds; {lines}; {read}"
     figure = look.canvas(title, subtitle, theme=theme, height=0.85, right=3 if chance is None else 10)
     text = look.theme_of(theme).text
     place = arms.groupby("level").cumcount() - (arms.groupby("level")["arm"].transform("size") - 1) / 2
@@ -71,7 +78,8 @@ def score_against_priors(
     bottom, top = (float(edge([*whiskers, *([] if chance is None else [chance])])) for edge, whiskers in ((np.min, low), (np.max, high)))
     pad = 0.06 * (top - bottom) or 1e-3
     highest = _name_points(figure, arms, low, high, ends, pad, chance)
-    figure.update_xaxes(title_text="human priors at work in the choice of pages", range=ends, dtick=1)
+    beside = " (arms of one level stand side by side)" if arms["level"].duplicated().any() else ""
+    figure.update_xaxes(title_text=f"human priors at work in the choice of pages{beside}", range=ends, dtick=1)
     return figure.update_yaxes(title_text=look.escape(unit), range=[bottom - pad, max(top, highest) + pad])
 
 
@@ -85,7 +93,7 @@ def _whiskers(arms: pd.DataFrame, score: str) -> tuple[np.ndarray, np.ndarray]:
 def _name_points(
     figure: go.Figure, arms: pd.DataFrame, low: np.ndarray, high: np.ndarray, ends: tuple[float, float], line: float, chance: float | None
 ) -> float:
-    """Each arm's name above its own whisker, tied to it by a thin line; on the side where it stands lower, above what is in the way.
+    """Each arm's name above its own whisker, tied to it by dots; on the side where it stands lower, above what is in the way.
 
     From the right to the left, so that a name passes over those of its neighbours. `line` is the height of one in units of the score;
     returns how high the highest stands.
@@ -105,7 +113,8 @@ def _name_points(
         box = next((box for box in tries if not _hits([*taken, *lines], *box)), tries[0])
         y, right = (box[2] + box[3]) / 2, box[0] < x[arm]
         taken += [box, (x[arm], x[arm], high[arm], y)]
-        figure.add_shape(type="line", x0=x[arm], x1=x[arm], y0=high[arm], y1=y + 0.4 * line, line={"color": look.GREY, "width": 1})
+        start, end = high[arm] + 0.5 * line, y + 0.4 * line  # a gap and dots, so that no one takes it for a part of the whisker
+        figure.add_shape(type="line", x0=x[arm], x1=x[arm], y0=start, y1=end, line={"color": look.GREY, "width": 1.5, "dash": "dot"})
         color = look.readable_on_paper(look.LOST) if arms["leaked"].iloc[arm] else look.INK
         figure.add_annotation(
             x=x[arm], y=y, text=names[arm], showarrow=False, xanchor="right" if right else "left", xshift=-3 if right else 3,

@@ -22,6 +22,7 @@ SCALE = ["#2B1A55", "#414487", "#2F6C8E", "#21908C", "#35B779", "#8ED645", "#D9D
 HALO = ", ".join(["1px 1px 1px #FFF", "-1px 1px 1px #FFF", "1px -1px 1px #FFF", "-1px -1px 1px #FFF", "0 0 3px #FFF", "0 0 5px #FFF"])
 LEGEND = 30.0  # its width in letters
 MARKS = "marks"
+REST = look.mix(look.GREY, look.INK, 0.35)  # stands for the smaller topics together
 _AXES = "near pages are alike; the axes have no unit"
 _TOPIC_COLUMNS = ("topic", "cluster", "nearest_cluster", "name")
 
@@ -110,9 +111,12 @@ def _by_topic(points: pd.DataFrame, color: str, order: Sequence[str] | None) -> 
         traces.append(_trace(points[loose], look.GREY, label, "", rank=3, opacity=0.45).update(legendgroup=look.UNCLUSTERED))
     if small.any():
         muted = {name: look.mix(colors[name], "#B9C0C8", 0.55) for name in topics[len(named) :]}
-        label = f"{look.percent(small.mean())}  {len(muted):,} smaller ones"
+        label = f"{len(muted):,} smaller ones: {look.percent(small.mean())}"
         heads = [look.escape(name, HEAD) for name in names[small]]
-        traces.append(_trace(points[small], names[small].map(muted).tolist(), label, heads, rank=2))
+        traces.append(_trace(points[small], names[small].map(muted).tolist(), label, heads, rank=2).update(showlegend=False))
+        # a legend takes the colour of a trace's first point, which is that of one small topic: a point that is nowhere has that of all
+        traces.append(go.Scattergl(x=[None], y=[None], mode="markers", name=label, marker={"color": REST}, legendrank=2000))
+        traces[-2].legendgroup = traces[-1].legendgroup = label  # a click on the entry hides the points
     for name in named:
         label = f"{look.percent(sizes[name] / len(points))}  {look.escape(look.short(name, 24))}"
         traces.append(_trace(points[names == name], colors[name], label, look.escape(name, HEAD), rank=1))

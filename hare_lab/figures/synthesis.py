@@ -145,9 +145,7 @@ def coverage_before_after(topics: pd.DataFrame, *, theme: str = "screen") -> go.
     return figure.update_yaxes(tickvals=rows, ticktext=names, range=[len(rows) - 0.5, -0.5], showgrid=False, tickfont_color=look.INK)
 
 
-def synthesis_composition(
-    parts: pd.DataFrame, *, theme: str = "screen", order: Sequence[str] | None = None, unit: str = "tokens"
-) -> go.Figure:
+def synthesis_composition(parts: pd.DataFrame, *, theme: str = "screen", order: Sequence[str] | None = None) -> go.Figure:
     """What the accepted text is made of: tokens by kind of text, in the colours of the topics (the paper's figure 2b, in small).
 
     Parameters
@@ -156,7 +154,6 @@ def synthesis_composition(
         One row a task, kind and topic.
     theme : screen, paper or talk
     order : topics in the order in which they take colours; see `look.colors_of`
-    unit : what the column `tokens` counts, as a plural
 
     Raises
     ------
@@ -164,7 +161,6 @@ def synthesis_composition(
         If a column is missing or holds no numbers.
     """
     look.theme_of(theme)
-    counted = look.escape(unit, 20)
     look.need(parts, ["task", "kind", "topic", "tokens"], "synthesis composition")
     if parts.empty or not parts["tokens"].sum():
         return look.nothing("Nothing was accepted", theme)
@@ -173,9 +169,10 @@ def synthesis_composition(
     kinds = parts.groupby(["task", "kind"])["tokens"].sum().reset_index().sort_values(["task", "tokens"], ascending=[True, False])
     colors = look.colors_of(parts.groupby("topic")["tokens"].sum(), order)
     largest = str(by_task.idxmax())
-    title = f"{look.percent(float(by_task.max() / by_task.sum()))} of the new {unit[:20]} are {_TASKS.get(largest, largest)}"
-    subtitle = f"{look.sentence(unit[:20])} by kind of text, coloured by topic"
-    figure = look.canvas(title, subtitle, theme=theme, height=min(1.0, 0.3 + 0.06 * len(kinds)), right=14)
+    title = f"{look.percent(float(by_task.max() / by_task.sum()))} of the new tokens are {_TASKS.get(largest, largest)}"
+    figure = look.canvas(
+        title, "Tokens by kind of text, coloured by topic", theme=theme, height=min(1.0, 0.3 + 0.06 * len(kinds)), right=14
+    )
     names = {
         (task, kind): f"{look.escape(task)} · {look.escape(kind, 24)}" for task, kind in zip(kinds["task"], kinds["kind"], strict=True)
     }
@@ -185,10 +182,10 @@ def synthesis_composition(
         figure.add_bar(
             y=[place[key] for key in zip(mine["task"], mine["kind"], strict=True)], x=mine["tokens"], orientation="h",
             name=look.escape(topic, 24), marker={"color": colors[topic], "line": {"color": look.PAPER, "width": 1}},
-            hovertemplate=f"{look.escape(topic, 40)}<br>%{{x:,}} {counted}<extra></extra>",
+            hovertemplate=f"{look.escape(topic, 40)}<br>%{{x:,}} tokens<extra></extra>",
         )  # fmt: skip
     figure.update_layout(barmode="stack", legend={"traceorder": "normal"})
-    figure.update_xaxes(title_text=counted, rangemode="tozero")
+    figure.update_xaxes(title_text="tokens", rangemode="tozero")
     return figure.update_yaxes(
         tickvals=list(place.values()),
         ticktext=list(names.values()),

@@ -92,7 +92,7 @@ def calls_beside_paper(table: pd.DataFrame, *, theme: str = "screen") -> go.Figu
         return look.nothing("No function to show", theme)
     title, subtitle = _paper_words(table)
     caption = f"{subtitle} (the paper has 50 requests a function and prints none)"
-    figure = look.canvas(title, subtitle, theme=theme, caption=caption, height=min(1.25, 0.36 + 0.05 * (len(table) + 2)), right=2)
+    figure = look.canvas(title, subtitle, theme=theme, caption=caption, height=min(1.25, 0.36 + 0.05 * (len(table) + 2)), right=13)
     rows: list[tuple[float, pd.Series]] = []
     names: list[tuple[float, str]] = []
     place = 0.0
@@ -123,6 +123,11 @@ def calls_beside_paper(table: pd.DataFrame, *, theme: str = "screen") -> go.Figu
                        for (_, e), v in zip(shown, x, strict=True)],
             hovertemplate="%{hovertext}<extra></extra>",
         )  # fmt: skip
+        for at, entry in ((at, e) for at, e in rows if pd.notna(e[column])):  # the numbers, in two columns on the right
+            figure.add_annotation(
+                x=1, xref="paper", y=at, xanchor="right", xshift=(3 if shift < 0 else 6.3) * text, showarrow=False,
+                text=f"{entry[column]:.1f}", font={"size": round(0.9 * text), "color": look.readable_on_paper(color)},
+            )  # fmt: skip
     figure.update_layout(showlegend=True, legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"})
     figure.update_xaxes(title_text="right calls, percent", range=[-2, 103])
     return figure.update_yaxes(
@@ -236,7 +241,7 @@ def _worst(wide: pd.DataFrame) -> str:
 
 
 def _paper_words(table: pd.DataFrame) -> tuple[str, str]:
-    subtitle = "Percent of right calls; lines: Wilson's 95\u00a0% intervals"
+    subtitle = "Percent of right calls; lines: 95\u00a0% intervals (Wilson)"
     yours = table[table["origin"] == "yours"]
     if yours.empty or "retrieval" not in yours or yours["retrieval"].isna().all():
         return "The paper's tuned model beats retrieval on most functions", subtitle

@@ -10,10 +10,9 @@ import plotly.graph_objects as go
 
 from hare_lab.errors import InputError
 from hare_lab.figures import look, treemap
-from hare_lab.figures.maps import concentration
+from hare_lab.figures.maps import REST, concentration
 
 ROWS = 18  # bars that still read on a slide
-_REST = look.mix(look.GREY, look.INK, 0.35)
 
 
 def topic_sizes(table: pd.DataFrame, *, theme: str = "screen", order: Sequence[str] | None = None, of: str = "all pages") -> go.Figure:
@@ -48,7 +47,7 @@ def topic_sizes(table: pd.DataFrame, *, theme: str = "screen", order: Sequence[s
     strip = _strip(topics, len(bars), unclustered, named, order)
     title = concentration(topics["share"].to_numpy(float), of=of)
     subtitle = " · ".join([look.plural(len(topics), "topic"), *(f"{look.percent(s)} {n}" for n, s, _ in strip[len(bars) :])])
-    caption = f"Strip: the whole corpus; bars: pages of each topic; {subtitle}"
+    caption = f"Strip: {of}; bars: pages of each topic; {subtitle}"
     figure = look.canvas(title, subtitle, theme=theme, caption=caption, height=_height(len(bars) + 2), right=12)
     for name, share, color in strip:
         figure.add_bar(
@@ -181,7 +180,7 @@ def _strip(topics: pd.DataFrame, shown: int, unclustered: float, named: str, ord
     """The whole corpus in one line: name, share and colour of each shown topic, then of the smaller ones and the unclustered."""
     colors = look.colors_of(topics.set_index(named)["size"], order)
     parts = [(str(n), float(s), colors[str(n)]) for n, s in zip(topics[named], topics["share"], strict=True)]
-    rest = [(f"in {len(parts) - shown:,} smaller topics", sum(share for _, share, _ in parts[shown:]), _REST)] if len(parts) > shown else []
+    rest = [(f"in {len(parts) - shown:,} smaller topics", sum(share for _, share, _ in parts[shown:]), REST)] if len(parts) > shown else []
     return [*parts[:shown], *rest, *([(look.UNCLUSTERED, unclustered, look.GREY)] if unclustered > 0.0005 else [])]
 
 

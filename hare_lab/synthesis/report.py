@@ -68,14 +68,17 @@ class SynthesisReport(Report):
             *note,
         ]
 
-    def stages(self, unit: str = "tokens") -> pd.DataFrame:
+    def stages(self) -> pd.DataFrame:
         """What `figures.synthesis_pipeline` draws: columns stage, count, unit, note."""
         import pandas as pd
 
+        asked = int(self.topics["asked_tokens"].sum())
+        enough = asked + len(self.topics) < self.budget  # where it is all poured, each topic loses less than a token to rounding
+        poured = f"enough: each gets all that it lacks, {asked:,} together" if enough else "poured until all of them stand at one level"
         writer = "read from a recording" if self.recorded else f"written by {self.model}"
         rows = [
             ("Gap ledger", len(self.topics), "gaps", "the emptiest topics, held against the priors"),
-            ("Budget", self.budget, unit, "poured until all of them stand at one level"),
+            ("Budget", self.budget, "tokens", poured),
             ("Prompts", self.replies, "prompts", "seed page × kind × audience × style"),
             ("Replies", self.replies, "replies", writer),
             ("Filters", self.replies - self.accepted, "rejected", "each for one stated reason"),

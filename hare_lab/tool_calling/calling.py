@@ -201,6 +201,7 @@ def teach(
     method: training.tuning.Method = "full",
     embedder: Any = None,
     seed: int = 0,
+    name: str = "",
     out: str | Path | None = None,
     watch: Callable[[training.Progress], bool | None] | None = None,
 ) -> tuple[Caller, training.Tuned]:
@@ -217,6 +218,7 @@ def teach(
     misses : near misses in each reading, as a share of the requests
     learning_rate : peak; default: what suits the width, for a model of minutes
     embedder : as `embedding.embed` takes it; for the distance in meaning
+    name : of the model, for the report; default: as it calls itself
 
     Raises
     ------
@@ -235,7 +237,7 @@ def teach(
     how = settings or training.Settings(context=min(256, training.tuning.context_of(model, tokenizer)), batch=BATCH, micro=BATCH)
     rate = learning_rate or RATE * 128 / max(128, model.config.hidden_size)
     tuned = training.tune(
-        model, tokenizer, examples, epochs=1, learning_rate=rate, settings=how, method=method, seed=seed, out=out, watch=watch
+        model, tokenizer, examples, epochs=1, learning_rate=rate, settings=how, method=method, seed=seed, name=name, out=out, watch=watch
     )
     return known_to(tuned.model, script, good, pages, embedder), tuned
 

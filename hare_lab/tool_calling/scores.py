@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 NO_CALL = "no call"
+PAPER = {  # the functions of the paper's table 8 by the names of ours
+    "call number": "call_number", "call contact": "call_contact", "browser search": "browser_search", "camera": "open_camera",
+    "weather": "get_weather", "email": "send_email", "meaningless instruction": NO_CALL,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -142,8 +146,9 @@ def compare(scores: Sequence[ToolScores]) -> pd.DataFrame:
 def beside_paper(scores: ToolScores, other: ToolScores | None = None) -> pd.DataFrame:
     """Table 8 of the paper with the reader's own rows under it: percent of right calls by function.
 
-    Columns: api, origin (`paper` or `yours`), requests, tuned, tuned_low, tuned_high, retrieval, retrieval_low, retrieval_high. The paper
-    states no intervals; Wilson's are put beside its figures for its 50 requests each.
+    The paper's functions go by the names of ours, and ours stand in its order. The paper states no intervals; Wilson's are put beside
+    its figures for its 50 requests each. Columns: api, origin (`paper` or `yours`), requests, tuned, tuned_low, tuned_high, retrieval,
+    retrieval_low, retrieval_high.
     """
     import pandas as pd
 
@@ -152,7 +157,7 @@ def beside_paper(scores: ToolScores, other: ToolScores | None = None) -> pd.Data
         tuned, retrieval, count = (float(row[key]) for key in ("hare_tool_percent", "llama3_8b_rag_percent", "test_samples"))
         rows.append(
             {
-                "api": row["api"],
+                "api": PAPER.get(row["api"], row["api"]),
                 "origin": "paper",
                 "requests": int(count),
                 **_three("tuned", tuned / 100, int(count)),
@@ -160,7 +165,9 @@ def beside_paper(scores: ToolScores, other: ToolScores | None = None) -> pd.Data
             }
         )
     against = {} if other is None else other.by_api.set_index("api")["exact"].to_dict()
-    for _, row_ in scores.by_api.iterrows():
+    papers = {row["api"]: at for at, row in enumerate(rows)}
+    places = scores.by_api["api"].map(lambda name: papers.get(name, len(papers))).to_numpy(int)
+    for _, row_ in scores.by_api.iloc[places.argsort(kind="stable")].iterrows():
         own = _three("tuned", row_["exact"], int(row_["requests"]))
         retrieval_ = _three("retrieval", against[row_["api"]], int(row_["requests"])) if row_["api"] in against else {}
         rows.append({"api": row_["api"], "origin": "yours", "requests": int(row_["requests"]), **own, **retrieval_})

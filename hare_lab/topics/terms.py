@@ -50,8 +50,8 @@ class Counts:
 
 
 def plain(text: str) -> str:
-    """The words of a page without its markup, in lower case."""
-    return MARKUP.sub(" ", html.unescape(text[:READ])).lower().replace("’", "'")
+    """The words of a page without its markup, in lower case; an entity that was escaped once more ("&amp;nbsp;") is no word either."""
+    return MARKUP.sub(" ", html.unescape(html.unescape(text[:READ]))).lower().replace("’", "'")
 
 
 def words_of(text: str) -> list[str]:
