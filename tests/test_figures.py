@@ -577,7 +577,7 @@ def test_every_hole_has_its_name_and_the_frame_is_around_them(theme):
     assert len(figure.layout.annotations) == 10 and all(note.showarrow for note in figure.layout.annotations)
     assert np.ptp(figure.layout.xaxis.range) < 0.5 * np.ptp(points["x"])
     listed = figure.layout.legend.title.text.split("<br>")[1:11]
-    assert listed == [f"a long name {i} 0\u00a0%, wanted 10\u00a0%" for i in range(10)]
+    assert listed == [f"a long name {i}: 0\u00a0% of 10\u00a0%" for i in range(10)]
 
 
 def make_bits(pages):

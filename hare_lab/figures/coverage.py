@@ -183,11 +183,11 @@ def holes_map(points: pd.DataFrame, holes: pd.DataFrame, *, theme: str = "screen
     figure.update_layout(xaxis=hidden, yaxis={**hidden, "scaleanchor": "x"}, margin={"l": 12, "b": 12}, showlegend=False)
     figure.layout.meta.update(labels=names, frame=(low, high), points=max(1, int(inside.sum())))
     rows = [
-        f"{look.escape(look.short(name, 16))} {look.percent(have)}, wanted {look.percent(wanted)}"
+        f"{look.escape(look.short(name, 16))}: {look.percent(have)} of {look.percent(wanted)}"
         for name, have, wanted in zip(missing["name"], missing["have"], missing["wanted"], strict=True)
     ]
     small = round(0.86 * look.theme_of(theme).text)
-    told = {"text": "<br>".join(["<b>share of the tokens</b>", *rows, ""]), "font": {"size": small}}
+    told = {"text": "<br>".join(["<b>tokens: has, of wanted</b>", *rows, ""]), "font": {"size": small}}
     figure.update_layout(legend={"title": told}, showlegend=bool(rows))  # a note would not outlast `fit`, which places the names anew
     return maps.fit(figure)
 
