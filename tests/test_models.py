@@ -99,6 +99,7 @@ def test_the_peak_is_measured_in_the_precision_asked_for():
         (3, "3 hours"),
         (48, "2 days"),
         (108, "4.5 days"),
+        (24 * 365.25 * 122.8, "123 years"),
         (24 * 365.25 * 4000, "4,000 years"),
     ],
 )

@@ -148,7 +148,7 @@ def time_of(hours: float) -> str:
     """Hours as a person says them, as exactly as the training card does."""
     for unit, size in (("year", 8_766.0), ("day", 24.0), ("hour", 1.0), ("minute", 1 / 60)):
         if hours >= size:
-            count = f"{hours / size:,.1f}".removesuffix(".0")
+            count = f"{hours / size:,.1f}".removesuffix(".0") if hours < 10 * size else f"{hours / size:,.0f}"
             return f"{count} {unit}{'' if count == '1' else 's'}"
     return look.plural(round(hours * 3600), "second")
 

@@ -107,6 +107,6 @@ def duration(hours: float) -> str:
     """Hours as a person says them: seconds, minutes, hours, days or years."""
     for unit, size in (("years", 24 * 365.25), ("days", 24.0), ("hours", 1.0), ("minutes", 1 / 60)):
         if hours >= size:
-            count = readable(round(hours / size, 1))
+            count = readable(round(hours / size, 1 if hours < 10 * size else None))
             return f"{count} {unit.removesuffix('s') if count == '1' else unit}"
     return f"{hours * 3600:.0f} seconds"
