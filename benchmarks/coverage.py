@@ -20,7 +20,6 @@ from hare_lab import corpus, dedup, embedding, priors, texts
 from hare_lab.coverage import Placement, Reference, cover, from_pages, from_taxonomy, place
 from hare_lab.texts import Topic
 
-sys.modules.setdefault("coverage", None)  # clustering needs numba, which takes this file for the package that measures tests
 SEEDS = 20
 CLUSTERED = 5  # corpora against clusters, which take a while to be found
 SPREAD = 0.9  # of the logarithms of planted shares: the largest topic is some twenty times the smallest

@@ -54,11 +54,8 @@ def curate(
         steps = {name: plain(step.to_dict()) for name, step in ready.steps.items()}
         report.write_text(json.dumps({**found.report.to_dict(), "steps": steps}, ensure_ascii=False, indent=2), encoding="utf-8")
     beside = "what became of each page that could be chosen (.choices.parquet) and of each row before that (.removed.parquet)"
-    few = (
-        f" The priors ask for {statement.tokens:,} tokens; all pages together have {have:,}."
-        if budget < (tokens or statement.tokens)
-        else ""
-    )
+    all_of_them = f" The priors ask for {statement.tokens:,} tokens; all pages together have {have:,}."
+    few = "" if tokens or have >= statement.tokens else all_of_them
     say(f"{found.report.summary()}{few}\nResults: {out}; beside it {beside}, .card.md and .report.json")
 
 

@@ -11,6 +11,7 @@ import typer
 
 from hare_lab.cli.results import run_folder, say
 from hare_lab.errors import InputError
+from hare_lab.whole_files import write_text
 
 if TYPE_CHECKING:
     from hare_lab.experiment import Experiment
@@ -65,13 +66,7 @@ def write(result: Experiment, out: Path) -> list[str]:
     if result.target:
         drawn["tokens_to_target"] = result.target_figure()
     for name, figure in drawn.items():
-        _aside(out / f"{name}.html", figures.html(figure))
+        write_text(out / f"{name}.html", figures.html(figure))
     result.cells.to_parquet(out / "cells.parquet", index=False)
-    _aside(out / "report.json", json.dumps(result.to_dict(), ensure_ascii=False, indent=2))
+    write_text(out / "report.json", json.dumps(result.to_dict(), ensure_ascii=False, indent=2))
     return list(drawn)
-
-
-def _aside(path: Path, text: str) -> None:
-    from hare_lab.whole_files import write_text
-
-    write_text(path, text)

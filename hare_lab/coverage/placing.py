@@ -100,7 +100,7 @@ def place(vectors: NDArray[np.float32], reference: Reference, worded: NDArray[np
     rows = unit(rows)
     scores = topic_scores(rows, reference)
     subjects, floor, spread = _strangers(rows, reference)
-    floors = np.maximum(floor, np.full(len(reference.topics), floor) if reference.floors is None else reference.floors)
+    floors = np.full(len(reference.topics), floor) if reference.floors is None else np.maximum(floor, reference.floors)
     near = _near(rows, NEIGHBOURS)
     topic = _likeliest(scores, _outside(subjects, floors[scores.argmax(axis=1)], spread), _weighted(*near), spread)
     if reference.floors is None and len(rows) > 1:  # pages of a reference said before how far their topics reach; one page has no company

@@ -10,11 +10,12 @@ subtitle what is shown; a topic keeps its colour; text is escaped; the look is o
 """
 
 from hare_lab.figures.corpus import cleaning_funnel, page_lengths, similarity_histogram
-from hare_lab.figures.coverage import coverage_curve, coverage_treemap, holes_map, subject_coverage, wanted_and_have
+from hare_lab.figures.coverage import coverage_curve, coverage_treemap, subject_coverage, wanted_and_have
 from hare_lab.figures.curation import before_after_map, composition, quality_diversity
 from hare_lab.figures.evaluation import bits_by_topic, leaderboard, task_scores
 from hare_lab.figures.experiment import ablation_curves, arm_differences, tokens_to_target
 from hare_lab.figures.export import FORMATS, from_json, has_browser, html, image, themed
+from hare_lab.figures.holes import holes_map
 from hare_lab.figures.leakage import leak_counts, leak_deltas, leaks_on_map, repetition_funnel
 from hare_lab.figures.levels import score_against_priors
 from hare_lab.figures.look import THEMES, color_of, colors_of, escape

@@ -15,15 +15,6 @@ from hare_lab.run.keys import provenance
 from hare_lab.run.profiles import PROFILES, Profile
 
 __all__ = [
-    "MAKERS",
-    "PROFILES",
-    "Entry",
-    "Profile",
-    "Run",
-    "executed_otherwise",
-    "notebooks",
-    "open_run",
-    "provenance",
-    "read_run",
+    "MAKERS", "PROFILES", "Entry", "Profile", "Run", "executed_otherwise", "notebooks", "open_run", "provenance", "read_run",
     "runs_folder",
-]
+]  # fmt: skip
